@@ -100,6 +100,38 @@ class CascadeRoute:
         """Do nothing: the transcriber is open already."""
 
 
+class LaterCascade:
+    """A cascade whose transcriber is opened when it is used first."""
+
+    name = "cascade"
+
+    def __init__(
+        self, open_one: Callable[[], Transcriber], confidence: TranscriptConfidence | None = None
+    ) -> None:
+        self._open_one = open_one
+        self._confidence = confidence
+        self._opened: CascadeRoute | None = None
+
+    def ready(self) -> None:
+        """Open the transcriber. Raises AttuneError where it cannot be opened."""
+        self._route()
+
+    def hear(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> Transcript:
+        """As `CascadeRoute.hear`; raises AttuneError where the transcriber cannot be opened."""
+        return self._route().hear(samples, step, phrases)
+
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        """As `Route.timed`."""
+        return self._route().timed(samples, text)
+
+    def _route(self) -> CascadeRoute:
+        if self._opened is None:
+            self._opened = CascadeRoute(self._open_one(), self._confidence)
+        return self._opened
+
+
 @dataclass(frozen=True)
 class AlignedRoute:
     """The route that encodes and decodes an utterance piece by piece. Where the frames alone leave

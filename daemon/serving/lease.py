@@ -123,6 +123,11 @@ class ModelLender:
         """The route that is used if the caller asks for none."""
         return self._route
 
+    @property
+    def routes(self) -> frozenset[str]:
+        """The names of all routes, of those also that are released for now."""
+        return self._routes
+
     def check_route(self, route: str | None) -> None:
         """Raise AttuneError, with a list of the routes, if `route` is named and is not one of
         them."""

@@ -64,7 +64,7 @@ class ModelManager:
         """The only object that moves the pointers to generations while this daemon runs."""
         self.routes = self._choose(models)
         self.lender = ModelLender(
-            self.routes.loaded,
+            self.routes.loaded | self.routes.compared,
             self.routes.route,
             models.language_model,
             self.load,
@@ -97,7 +97,9 @@ class ModelManager:
                 return  # what was built is found when they are opened again
             before, after = self._models, self._open_models(self._settings)
             routes = self._choose(after)
-            self.lender.exchange(routes.loaded, routes.route, after.language_model)
+            self.lender.exchange(
+                routes.loaded | routes.compared, routes.route, after.language_model
+            )
             self._models, self.routes = after, routes
             before.close()
 
@@ -113,7 +115,7 @@ class ModelManager:
         """Close the models for a round that needs their memory; `load` opens them again."""
         with self._changing:
             self.close()
-            self.routes = replace(self.routes, loaded={}, cascade=None)
+            self.routes = replace(self.routes, loaded={}, cascade=None, compared={})
 
     def load(self) -> None:
         """Open the models again after `unload`. Raises AttuneError if they cannot be opened."""
@@ -121,7 +123,11 @@ class ModelManager:
         with self._changing:
             models = self._open_models(self._settings)
             self._models, self.routes = models, self._choose(models)
-            self.lender.use(self.routes.loaded, self.routes.route, models.language_model)
+            self.lender.use(
+                self.routes.loaded | self.routes.compared,
+                self.routes.route,
+                models.language_model,
+            )
         logger.info("the models are open again after %.2f s", time.monotonic() - began)
 
     def transcribe(self, samples: Float32) -> Transcript:
@@ -162,7 +168,7 @@ class ModelManager:
             if models is None:
                 return  # the pointers are read when the models are opened again
             routes = self.routes = self._choose(models)
-            self.lender.use(routes.loaded, routes.route)
+            self.lender.use(routes.loaded | routes.compared, routes.route)
         self._events.publish(ServingChanged(generation=routes.generation, route=routes.route))
 
     def _put_to_use(self, generation: Generation) -> None:

@@ -3,15 +3,16 @@ has earned, and what can be opened."""
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import Generation, judged_against
-from engines.generations.pointers import usable
-from engines.routes import CascadeRoute, Route, Transcriber
+from engines.generations.pointers import previous, usable
+from engines.routes import CascadeRoute, LaterCascade, Route, Transcriber
 from engines.types import SoftTokens, Transcript
 
 from .earned_route import WhenUnsure, earned_route, when_unsure
@@ -42,6 +43,10 @@ class RouteTable:
     """What could not be opened and was skipped, one line each."""
     cascade: CascadeRoute | None
     """The cascade, which also writes labels; None while the models are unloaded."""
+    compared: dict[str, LoadedRoute] = field(default_factory=dict)
+    """Routes that serve nobody by themselves, for whoever wants to compare: `base`, Whisper as it
+    came, and `previous`, the recogniser of the generation before. Each opens its model when it is
+    used first."""
 
 
 def choose(
@@ -105,7 +110,27 @@ def choose(
             reason += f", and if that is in doubt, {_DOUBTED['ask']}"
     elif route == "cascade" and confidence is not None:
         reason += f"; if in doubt, it {_DOUBTED['ask' if loaded[route].asks_back else 'answer']}"
-    return RouteTable(loaded, route, reason, number, problems, cascade)
+    compared = _compared(generations, unsure, transcriber, words_of)
+    return RouteTable(loaded, route, reason, number, problems, cascade, compared)
+
+
+def _compared(
+    generations: Path,
+    unsure: Unsure,
+    transcriber: Callable[[Generation | None], Transcriber],
+    words_of: Callable[[Transcript | SoftTokens], str],
+) -> dict[str, LoadedRoute]:
+    found = {"base": LoadedRoute(LaterCascade(partial(transcriber, None)), words_of, None)}
+    try:
+        before = previous(generations)
+    except AttuneError:
+        before = None  # it is damaged, and nothing needs it
+    if before is not None and before.recogniser is not None:
+        confidence = before.card.transcript_confidence
+        later = LaterCascade(partial(transcriber, before), confidence)
+        asks_back = confidence is not None and unsure in ("auto", "ask")
+        found["previous"] = LoadedRoute(later, words_of, None, asks_back)
+    return found
 
 
 def load_unserved(

@@ -77,7 +77,7 @@ def found_by(command: list[Any], **more: Any) -> dict[str, Any]:
 
 def test_openais_own_client(programs: Path, port: int) -> None:
     found = found_by([programs / "python", HERE / "drive_openai.py", f"http://127.0.0.1:{port}/v1"])
-    assert found["models"] == ["attune", "attune-cascade"]
+    assert found["models"] == ["attune", "attune-cascade", "attune-base"]
     chat, sound, realtime = found["chat"], found["sound"], found["realtime"]
     assert "Paris" in chat["whole"]
     assert (chat["streamed"], chat["streamed_tokens"]) == (chat["whole"], chat["tokens"])
@@ -113,7 +113,7 @@ def test_openais_client_of_another_language(port: int) -> None:
         subprocess.run(["npm", "install", "--silent", "--no-fund"], cwd=folder, check=True)
     found = found_by(["node", "drive_openai.mjs", f"http://127.0.0.1:{port}/v1"], cwd=folder)
     chat, sound = found["chat"], found["sound"]
-    assert found["models"] == ["attune", "attune-cascade"]
+    assert found["models"] == ["attune", "attune-cascade", "attune-base"]
     assert "Paris" in chat["whole"]
     assert (chat["streamed"], chat["streamed_tokens"]) == (chat["whole"], chat["tokens"])
     assert "butter" in sound["heard"]

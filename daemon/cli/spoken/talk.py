@@ -72,7 +72,9 @@ _MAX_TYPED_CHARACTERS = 100_000
 
 RouteOption = Annotated[
     str | None,
-    typer.Option("--route", help="Use this route (cascade or aligned) for this request."),
+    typer.Option(
+        "--route", help="Use this route for this request: cascade, aligned, base or previous."
+    ),
 ]
 ExpectOption = Annotated[
     list[str] | None,

@@ -263,7 +263,7 @@ def _heard(
     except (binascii.Error, ValueError) as error:
         raise RefusedError(400, "the recording is not in base64", None, "input_audio") from error
     segments = stretches(decoded(data, "the recording"), offered.limits)
-    found = list(read(running, segments, route_of(given.model), (), client))
+    found = list(read(running, segments, route_of(given.model, running), (), client))
     text = " ".join(one.text for one in found)
     if told is not None:
         told.heard = text if told.heard is None else f"{told.heard} {text}"

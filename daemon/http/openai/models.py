@@ -8,12 +8,14 @@ from pydantic import BaseModel
 
 from ..context import offered_by
 from ..errors import RefusedError
-from ..offered import Offered
+from ..offered import Offered, Running
 
-NAME, CASCADE = "attune", "attune-cascade"
+NAME = "attune"
 _ABOUT = {
     NAME: "what this user has now",
-    CASCADE: "speech to text first, whatever the user's own route is",
+    "attune-cascade": "speech to text first, whatever the user's own route is",
+    "attune-previous": "speech to text by what the user had before",
+    "attune-base": "speech to text as it came, without anything that was learnt",
 }
 router = APIRouter(tags=["models"])
 One = TypeVar("One")
@@ -51,15 +53,24 @@ class Voices(BaseModel):
     voices: list[Voice]
 
 
-def route_of(model: str) -> str | None:
-    """The route that a model's name stands for; None for the one in use."""
-    return "cascade" if model == CASCADE else None
+def route_of(model: str, running: Running) -> str | None:
+    """The route that a model's name stands for; None for the one in use. Raises RefusedError where
+    there is none now."""
+    if model == NAME or model not in _ABOUT:
+        return None
+    route = model.removeprefix(f"{NAME}-")
+    if route not in running.lender.routes:
+        raise RefusedError(404, f"there is no model {model!r} now", "model_not_found", "model")
+    return route
 
 
 def _listed(offered: Offered) -> list[Model]:
+    found = offered.running()
+    routes = found.lender.routes if found is not None else frozenset()
     return [
         Model(id=name, created=offered.started_unix_seconds, description=about)
         for name, about in _ABOUT.items()
+        if name == NAME or name.removeprefix(f"{NAME}-") in routes
     ]
 
 

@@ -69,7 +69,8 @@ async def transcribe(
     expected = _expected([*form.getlist("keywords"), *form.getlist("keywords[]")], prompt)
 
     def work(client: Client) -> Generator[Read, None, None]:
-        ready, route = running(offered), route_of(model)
+        ready = running(offered)
+        route = route_of(model, ready)
         return _read(offered, ready, data, route, expected, seconds, client, times_words)
 
     found = offered.hearing.stream(who(request), work)

@@ -119,6 +119,14 @@ def test_a_text_that_repeats_itself_is_told_by_its_compression() -> None:
     assert compression_ratio("thank you " * 30) > 2.4
 
 
+def test_a_model_may_be_named_to_compare(start_house: Start, recording: bytes) -> None:
+    house = start_house()
+    told = house.upload(HEAR, recording).json
+    assert house.upload(HEAR, recording, model="attune-base").json == told
+    refused = house.upload(HEAR, recording, model="attune-previous")
+    assert (refused.status, refused.json["error"]["code"]) == (404, "model_not_found")
+
+
 def test_a_transcript_is_streamed(start_house: Start, recording: bytes) -> None:
     *deltas, done = start_house().upload(HEAR, recording, stream="true").events
     assert [one["type"] for one in deltas] == ["transcript.text.delta"] * 2
@@ -170,10 +178,12 @@ def test_translations_are_refused_by_name(start_house: Start, recording: bytes) 
 def test_models_and_voices_are_listed(start_house: Start) -> None:
     house = start_house()
     names = [one["id"] for one in house.get("/v1/models").json["data"]]
-    assert names == ["attune", "attune-cascade"]
+    assert names == ["attune", "attune-cascade", "attune-base"]
     assert house.get("/v1/models/attune").json["object"] == "model"
     assert house.get("/v1/models/gpt").json["error"]["code"] == "model_not_found"
     assert [one["id"] for one in house.get("/v1/audio/models").json["data"]] == names
+    path = "/v1/models/attune-previous"  # there is none yet
+    assert house.get(path).json["error"]["code"] == "model_not_found"
     assert "hibari" in {one["id"] for one in house.get("/v1/audio/voices").json["voices"]}
 
 

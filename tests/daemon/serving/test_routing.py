@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from daemon.serving.lease import LoadedRoute
 from daemon.serving.routing import choose, load_unserved
 from engines.alignment.confidence import Confidence, Fit
 from engines.errors import AttuneError
@@ -12,6 +13,7 @@ from engines.generations.card import Card, Judgement, Score
 from engines.generations.folder import Generation, read_generation, write_generation
 from engines.generations.pointers import promote
 from engines.routes import CascadeRoute, Route
+from engines.types import Transcript
 from engines.whisper.transcript_confidence import TranscriptConfidence
 from tests.support.fakes import FakeTranscriber, PitchRoute, tone, words_of
 
@@ -288,3 +290,39 @@ def test_a_route_that_does_not_serve_can_be_asked_for_but_is_not_opened(
     assert found.loaded["aligned"].route is aligned
     assert found.route == route
     assert aligned.is_open == (route == "aligned")
+
+
+def test_whoever_wants_to_compare_hears_as_before(tmp_path: Path) -> None:
+    generations, opened = tmp_path / "generations", []
+
+    def opens(generation: Generation | None) -> FakeTranscriber:
+        opened.append(generation.number if generation is not None else None)
+        return FakeTranscriber()
+
+    def found() -> dict[str, LoadedRoute]:
+        aligned = PitchRoute("aligned")
+        chosen = choose("auto", "auto", generations, opens, lambda *_: aligned, words_of)
+        opened.clear()
+        return chosen.compared
+
+    assert found().keys() == {"base"}
+    write(generations, 0.0, None, IN_DOUBT)
+    empty = tmp_path / "empty"
+    card = read_generation(generations / "0000").card.model_copy(update={"number": 1, "parent": 0})
+    names = ("projector.onnx", "projector.safetensors", "recogniser.safetensors")
+    write_generation(generations, 1, card, dict.fromkeys(names, empty))
+    promote(generations, 0)
+    promote(generations, 1)
+    routes = found()
+    assert routes.keys() == {"base", "previous"}
+    for name, number in (("previous", 0), ("base", None)):
+        for _ in range(2):
+            heard = routes[name].route.hear(tone(1.0, 300.0))
+            assert isinstance(heard, Transcript)
+            assert heard.text == "a tone of 300"
+        assert opened == [number], "opened once, when it is used first"
+        opened.clear()
+    assert routes["previous"].asks_back
+    assert not routes["base"].asks_back
+    (generations / "0000" / "recogniser.safetensors").write_bytes(b"damage")
+    assert found().keys() == {"base"}
