@@ -11,7 +11,7 @@ from typing import Protocol
 from .ability import Ability, Answer, LastTurn
 from .clock import said_date
 from .help import examples
-from .sentences.for_others import is_for_others, wants
+from .sentences.for_others import begins_as_order, is_for_others, wants
 from .sentences.plain_request import runs_of_clauses
 from .sentences.reported import asks, is_reported
 from .sentences.small_talk import small_talk
@@ -112,12 +112,16 @@ class Abilities:
         with self._lock:
             found = find(texts)
             if found is None and completes:
-                found = find([f"{completes} {text}" for text in texts])
+                texts = [f"{completes} {text}" for text in texts]
+                found = find(texts)
         if found is None:
             return None
         answer = found.answer
         acts = bool(answer.intents) or (answer.act is not None and answer.changes)
-        reported = is_reported(texts[0]) and (answer.grave or not asks(texts[0]))
+        # "Remind me to post the letter" names a letter, and reads none.
+        certain = not answer.grave and (found.closely or begins_as_order(texts[0]))
+        reported = is_reported(texts[0], by_nouns=not certain)
+        reported = reported and (answer.grave or not asks(texts[0]))
         # What is misheard shows no want, and an ability that reads by itself knows such words.
         loosely = found.by_template and not found.closely
         unsure = (

@@ -247,7 +247,7 @@ def items_of(words: str) -> list[str]:
 def _found(item: str, there: Sequence[str]) -> str | None:
     """The item of a list that is meant, also in its plural or with how much of it."""
     for kept in there:
-        if kept == item or _one(kept) == _one(item):
+        if kept == item or _one(kept) == _one(item) or kept.rstrip("s") == item.rstrip("s"):
             return kept
     for kept in there:
         if kept.endswith(f" {item}") or item.endswith(f" {kept}"):
@@ -257,7 +257,7 @@ def _found(item: str, there: Sequence[str]) -> str | None:
 
 def _one(thing: str) -> str:
     """The singular of an English word, as far as its end tells."""
-    return re.sub(r"(?<=[oxsz])es$|(?<=ch)es$|(?<=sh)es$|s$", "", re.sub(r"ies$", "y", thing))
+    return re.sub(r"(?<=[oxsz])es$|(?<=ch)es$|(?<=sh)es$|(?<!s)s$", "", re.sub(r"ies$", "y", thing))
 
 
 def _told_of(story: str, there: Sequence[str]) -> list[str]:

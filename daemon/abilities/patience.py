@@ -63,9 +63,18 @@ class _Worker:
         self._name = name
         self._seconds = seconds
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
 
     def result(self, function: Callable[[], Result]) -> Result:
         """Return what `function` returns. Raises AttuneError if it takes too long or fails."""
+        if not self._lock.acquire(timeout=self._seconds):
+            raise AttuneError(f"Sorry, {self._name} is busy.")
+        try:
+            return self._result(function)
+        finally:
+            self._lock.release()
+
+    def _result(self, function: Callable[[], Result]) -> Result:
         if self._thread is not None and self._thread.is_alive():
             raise AttuneError(f"Sorry, {self._name} still does not answer.")
         found: list[Result] = []

@@ -66,6 +66,7 @@ _VERBS = any_of(
     silence skip sling snooze speak spell start stick stop strike switch take talk tell tick
     time toss turn unlock unmute up wait wake warm warn whack wind wipe write"""
 )
+_FIRST = re.compile(r"(?:please |um,? |uh,? )?(?:remind|wake|set|add|put)\b", re.IGNORECASE)
 _WANTED = re.compile(
     rf"""\b(?:please
       |(?:can|could|would|will|may|might)\ (?:you|we|i)
@@ -95,6 +96,11 @@ def is_for_others(text: str) -> bool:
     somebody else than an order to the assistant."""
     found = (_TO_OTHERS, _NAME, _ABOUT, _STORY, _MEDIA, _INTRODUCED)
     return any(pattern.search(text) for pattern in found)
+
+
+def begins_as_order(text: str) -> bool:
+    """Return whether the first word of `text` orders something to be put down or kept in mind."""
+    return _FIRST.match(text) is not None
 
 
 def wants(text: str) -> bool:

@@ -19,9 +19,12 @@ _NOUNS = any_of(
     label title headline line verse chapter caption subtitle poster postcard poem sticker leaflet
     booklet brochure manual card plural singular"""
 )
+_BY_NOUNS = re.compile(
+    rf"\b(?:the|a|of|my|this|that|another|which|what) (?:{_NOUNS}|verb|noun)\b(?! list)",
+    re.IGNORECASE,
+)
 _REPORTS = re.compile(
     rf"""\b(?:{_VERBS})\b
-    | \b(?:the|a|of|my|this|that|another|which|what)\ (?:{_NOUNS}|verb|noun)\b(?!\ list)
     | \bheard\ (?:him|her|them|somebody|someone|the)\b
     | \b(?:goes|went)[,:]
     | \b(?:begins|ends|finishes|starts|opens|closes)\ with\b
@@ -48,9 +51,11 @@ _ASKS = re.compile(
 )
 
 
-def is_reported(text: str) -> bool:
-    """Return whether `text` tells of words rather than says them."""
-    return _REPORTS.search(_OWN.sub(" ", text)) is not None
+def is_reported(text: str, *, by_nouns: bool = True) -> bool:
+    """Return whether `text` tells of words rather than says them; without `by_nouns`, not if it
+    names nothing but a letter or the like."""
+    rest = _OWN.sub(" ", text)
+    return _REPORTS.search(rest) is not None or (by_nouns and _BY_NOUNS.search(rest) is not None)
 
 
 def asks(text: str) -> bool:

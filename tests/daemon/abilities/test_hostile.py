@@ -172,3 +172,37 @@ def test_a_misheard_order_is_carried_out(
 def test_a_question_is_answered_and_not_asked_about(world: AbilityWorld, question: str) -> None:
     world.begin_anew()
     assert "Shall I" not in world.say(question).reply
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "remind me to post the letter at five",
+        "remind me to send the email at 5",
+        "add the book to my shopping list",
+        "remind me to finish my book tomorrow at nine",
+        "set a reminder to read a story to the kids at 7",
+    ],
+)
+def test_a_letter_in_an_order_is_no_report(
+    world: AbilityWorld, fake: FakeHomeAssistant, order: str
+) -> None:
+    assert changes(world, fake, order)
+
+
+def test_the_rest_of_a_sentence_is_judged_with_its_beginning(world: AbilityWorld) -> None:
+    world.begin_anew()
+    assert world.say("set a timer").reply.endswith("?")
+    assert world.say("well about five minutes I guess").reply == "Timer set for 5 minutes."
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [("cookie", "cookies"), ("shoe", "shoes"), ("pie", "pies"), ("glass", "glasses"),
+     ("tomato", "tomatoes"), ("berry", "berries"), ("box", "boxes"), ("egg", "eggs")],
+)  # fmt: skip
+def test_one_and_many_are_the_same_thing(world: AbilityWorld, one: str, many: str) -> None:
+    for put, asked in ((one, many), (many, one)):
+        world.begin_anew()
+        world.say(f"add {put} to the shopping list")
+        assert world.say(f"Is there {asked} on the shopping list?").reply.startswith("Yes")
