@@ -501,6 +501,7 @@ def start_tools(
         trying = IdleTask("tool-gate", toolbox.try_out, attention, _TRY_TOOLS_EVERY_SECONDS)
         trying.start()
         stack.callback(trying.stop)
+        stack.callback(toolbox.stop)  # first
     return toolbox
 
 

@@ -51,6 +51,7 @@ from .dialogue import (
     decide,
     question,
 )
+from .tool_use import NAME as TOOLS
 from .tool_use import Tools, ToolUse
 from .turn_log import QueuedTurn, TurnLog
 from .unanswered import Unanswered, WhatWasHeard
@@ -92,8 +93,15 @@ class Answering:
         self._go_on = go_on
         self._abilities = abilities or Abilities([], lambda: datetime.now(UTC))
         self._facts = self._abilities.facts if abilities is not None else str
+        self.interrupted = threading.Event()
+        """Set, from any thread, to end the current reply."""
         self._tools = ToolUse(
-            tools, publish, go_on, settings.system_prompt, settings.max_reply_tokens
+            tools,
+            publish,
+            go_on,
+            settings.system_prompt,
+            settings.max_reply_tokens,
+            self.interrupted.is_set,
         )
         self._asked: Found | None = None
         """The last answer of an ability, if it was a question."""
@@ -111,8 +119,6 @@ class Answering:
         """Whether the language model answered it."""
         self._ended_at = clocks.elapsed()
         """When the last turn ended, in seconds that include time in suspension."""
-        self.interrupted = threading.Event()
-        """Set, from any thread, to end the current reply."""
 
     def turn_ended(self) -> None:
         """Note that the last turn ended now, answered or not."""
@@ -304,7 +310,8 @@ class Answering:
             return
         if self._last_by_model:
             models.withdraw()
-        self._tools.forget_turn(last.turn)
+        if last.ability != TOOLS:  # its calls were made, and are not to be made again
+            self._tools.forget_turn(last.turn)
         self._undo_act()
         self._doubted = None
         self._log.take_back(last.id, last.utterance)
@@ -359,11 +366,15 @@ class Answering:
         if turn.early is not None and answer.reply:
             turn.early.prepare(answer.reply)
         self._kept(turn)
+        self._asked = None  # whatever becomes of this turn, a second yes does nothing
         try:
             reply = answer.act() or answer.reply
         except AttuneError as error:
-            logger.error("%s failed: %s", found.ability, error)
+            logger.error("%s failed", found.ability)
+            logger.debug("%s failed: %s", found.ability, error)
             reply = f"That did not work: {error}"
+        if found.ability == TOOLS and self.interrupted.is_set():
+            return _Reply(cut_short=True)
         return self._say(turn, reply)
 
     def _begin_anew(self, models: ModelLease) -> None:

@@ -7,11 +7,12 @@ calls: a result that gives orders has nobody to give them to.
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
 from engines.chat import ChatMessage, Sampling
-from engines.errors import AttuneError
+from engines.errors import AttuneError, TurnAbandoned
 from engines.interfaces import Step, unwatched
 from engines.llm.tool_calls import may_be_call
 
@@ -27,6 +28,8 @@ from .turn_log import QueuedTurn
 logger = logging.getLogger(__name__)
 
 NAME = "tools"
+_NO_CHAT = (AttuneError, RuntimeError)
+"""What the chat raises: RuntimeError while the reply to a client of HTTP stands still in it."""
 _REMEMBERED = 3
 
 
@@ -58,12 +61,16 @@ class ToolUse:
         go_on: Callable[[QueuedTurn], None],
         system_prompt: str,
         max_reply_tokens: int,
+        interrupted: Callable[[], bool],
     ) -> None:
+        """`go_on` raises TurnAbandoned if a turn is to end. `interrupted` says whether the user
+        wants no more of the current reply."""
         self._tools = tools
         self._publish = publish
         self._go_on = go_on
         self._system_prompt = system_prompt
         self._max_reply_tokens = max_reply_tokens
+        self._interrupted = interrupted
         self._earlier: list[tuple[int, Exchange]] = []
         """The last requests, each with the number of its turn."""
         self._request: Exchange | None = None
@@ -98,7 +105,7 @@ class ToolUse:
             chat = self._now.models.language_model.client_chat
             earlier = [exchange for _, exchange in self._earlier]
             calls = choose(chat, tools, words, earlier, facts, self._step)
-        except AttuneError as error:
+        except _NO_CHAT as error:
             logger.error("no tool could be chosen: %s", error)
             return None
         if not calls:
@@ -113,6 +120,15 @@ class ToolUse:
     def _step(self) -> None:
         if self._now is not None:
             self._go_on(self._now.turn)
+
+    def _step_on(self) -> None:
+        """As `_step`, once a call was made: that the speech goes on does not take it back."""
+        assert self._now is not None
+        try:
+            self._step()
+        except TurnAbandoned:
+            if not self._now.turn.taken_back:
+                raise
 
     def _made(self, words: str, calls: tuple[Call, ...]) -> str:
         """Make the calls, and return what is said of them."""
@@ -133,7 +149,12 @@ class ToolUse:
                     arguments=dict(call.arguments),
                 ),
             )
-            results.append(self._tools.call(call, self._step))
+            try:
+                results.append(self._tools.call(call, self._step_on))
+            except AttuneError as error:
+                if len(calls) == 1:
+                    raise
+                results.append(f"That did not work: {error}")
         self._request = Exchange(words, calls)
         return self._told(words, calls, results)
 
@@ -150,8 +171,13 @@ class ToolUse:
         try:
             chat = self._now.models.language_model.client_chat
             sampling = Sampling(max_tokens=self._max_reply_tokens)
-            said = "".join(chat.complete(messages, sampling, (), self._step)).strip()
-        except AttuneError as error:
+            with closing(chat.complete(messages, sampling, (), self._step_on)) as pieces:
+                for piece in pieces:
+                    said += piece
+                    if self._interrupted():
+                        break
+            said = said.strip()
+        except _NO_CHAT as error:
             logger.warning("the language model has no words for a tool's answer: %s", error)
         if said and not may_be_call(said):
             return said

@@ -110,12 +110,14 @@ def choose(
             reason += f", and if that is in doubt, {_DOUBTED['ask']}"
     elif route == "cascade" and confidence is not None:
         reason += f"; if in doubt, it {_DOUBTED['ask' if loaded[route].asks_back else 'answer']}"
-    compared = _compared(generations, unsure, transcriber, words_of)
+    served = generation.number if generation is not None else None
+    compared = _compared(generations, served, unsure, transcriber, words_of)
     return RouteTable(loaded, route, reason, number, problems, cascade, compared)
 
 
 def _compared(
     generations: Path,
+    served: int | None,
     unsure: Unsure,
     transcriber: Callable[[Generation | None], Transcriber],
     words_of: Callable[[Transcript | SoftTokens], str],
@@ -125,7 +127,8 @@ def _compared(
         before = previous(generations)
     except AttuneError:
         before = None  # it is damaged, and nothing needs it
-    if before is not None and before.recogniser is not None:
+    # After a rollback both pointers are at the same one.
+    if before is not None and before.recogniser is not None and before.number != served:
         confidence = before.card.transcript_confidence
         later = LaterCascade(partial(transcriber, before), confidence)
         asks_back = confidence is not None and unsure in ("auto", "ask")

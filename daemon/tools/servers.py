@@ -36,7 +36,7 @@ LOOK_EVERY_SECONDS = 60.0
 """How often a server is asked for its tools anew."""
 _AGAIN_SECONDS = (5.0, 30.0, 300.0)
 """When a server that cannot be reached is tried again."""
-_STEP_SECONDS = 0.1
+_STEP_SECONDS, _STOP_SECONDS = 0.1, 10.0
 _MOST_TOOLS = 128
 MOST_RESULT_CHARACTERS = 2000
 
@@ -81,7 +81,7 @@ class McpServers:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended already
                 self._loop.call_soon_threadsafe(self._stopping.set)
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
 
     def wait(self, seconds: float) -> None:
         """Wait until each server was tried once."""
@@ -171,13 +171,16 @@ class McpServers:
             asyncio.create_task(self._serve(name, event))
             for name, event in zip(self._servers, tried, strict=True)
         ]
+        looking = asyncio.create_task(self._look(tried))
+        await self._stopping.wait()
+        for task in (looking, *serving):
+            task.cancel()
+        await asyncio.gather(looking, *serving, return_exceptions=True)
+
+    async def _look(self, tried: Sequence[asyncio.Event]) -> None:
         for event in tried:
             await event.wait()
         self._looked.set()
-        await self._stopping.wait()
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
 
     async def _serve(self, name: str, tried: asyncio.Event) -> None:
         """Keep one server reached."""
@@ -216,6 +219,9 @@ class McpServers:
         from mcp import Client, StdioServerParameters
         from mcp.client.stdio import stdio_client
         from mcp.client.streamable_http import streamable_http_client
+
+        # It logs what a program writes, which may be what the user said.
+        logging.getLogger("mcp").setLevel(logging.CRITICAL)
 
         async with contextlib.AsyncExitStack() as stack:
             transport: Any

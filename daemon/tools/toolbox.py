@@ -1,6 +1,7 @@
 """Says which tools the language model in use may call, and tries it on them while nobody talks."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,7 @@ class Toolbox:
         self._known: tuple[Path, GateResult | None] | None = None
         self._right: tuple[Path, list[bool]] | None = None
         """What a trial that was interrupted has found."""
+        self._stopping = threading.Event()
 
     @property
     def result(self) -> GateResult | None:
@@ -103,6 +105,7 @@ class Toolbox:
         right, knows_tools = self._right[1], True
         try:
             for case in cases()[1][len(right) :]:
+                self._go_on()
                 with self._lender.lease(wake=False) as models:
                     if self._model() != model:
                         return
@@ -120,6 +123,10 @@ class Toolbox:
         self._known = model, found
         logger.info("the language model and tools: %s", found.for_people)
 
+    def stop(self) -> None:
+        """End a trial after its current step, for good."""
+        self._stopping.set()
+
     def _go_on(self) -> None:
-        if self._attention.needed:
+        if self._attention.needed or self._stopping.is_set():
             raise TurnAbandoned

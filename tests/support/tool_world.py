@@ -7,7 +7,7 @@ from typing import Any
 
 from daemon.tools.tool import Call, Tool
 from engines.chat import ChatMessage, Completion, Sampling
-from engines.errors import AttuneError
+from engines.errors import AttuneError, TurnAbandoned
 from engines.interfaces import Step, unwatched
 from tests.support.fakes import EchoClientChat, EchoLanguageModel
 
@@ -23,6 +23,8 @@ class CallingLanguageModel(EchoLanguageModel):
         self.choose: Callable[[str], list[tuple[str, dict[str, Any]]]] | None = None
         """In place of that rule, from everything that is read."""
         self.knows_tools = True
+        self.tells: str | None = "It says: {}"
+        """Its words for what it was told last; None if its chat is in use."""
 
     @property
     def client_chat(self) -> "CallingChat":
@@ -51,7 +53,9 @@ class CallingChat(EchoClientChat):
         step()
         last = messages[-1].content
         if not tools:
-            yield from f"It says: {last}".splitlines(keepends=True)
+            if self._calling.tells is None:
+                raise RuntimeError("another conversation is being continued")
+            yield from self._calling.tells.format(last).splitlines(keepends=True)
             return
         self._calling.reads.append("\n".join(one.content for one in messages))
         if self._calling.choose is not None:
@@ -85,11 +89,20 @@ class NotedTools:
     )
     answers: str = "all is well"
     fails: str = ""
+    fails_at: int = 0
+    """The number of the call that fails; 0 if none does."""
+    leaves: bool = False
+    """Whether the turn is left while a tool works."""
+    then: Callable[[], None] = lambda: None
+    """What happens while a tool works."""
     called: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def call(self, call: Call, step: Step = unwatched) -> str:
         step()
         self.called.append((call.tool.name, dict(call.arguments)))
-        if self.fails:
-            raise AttuneError(self.fails)
+        self.then()
+        if self.leaves:
+            raise TurnAbandoned
+        if self.fails or len(self.called) == self.fails_at:
+            raise AttuneError(self.fails or "it broke")
         return self.answers

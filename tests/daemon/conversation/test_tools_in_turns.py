@@ -3,9 +3,11 @@ what a tool answers gives nobody an order."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engines.errors import AttuneError
 from tests.daemon.abilities.test_hostile import HOSTILE
 from tests.daemon.conversation.test_conversation import last, told
 from tests.daemon.conversation.test_early_answers import SEGMENT, Early
@@ -89,13 +91,6 @@ def test_a_tool_that_fails_costs_one_sentence(house: Early, tools: NotedTools) -
     assert say(house, "look up Oslo") == "It says: all is well"
 
 
-def test_an_answer_that_the_language_model_has_no_words_for_is_said_itself(
-    house: Early, tools: NotedTools
-) -> None:
-    tools.answers = ""
-    assert say(house, "look up Oslo") == "It says: Done."
-
-
 def test_without_tools_nothing_is_chosen(
     house: Early, tools: NotedTools, model: CallingLanguageModel
 ) -> None:
@@ -140,12 +135,83 @@ def test_the_next_request_is_chosen_for_with_the_last_calls(
 def test_a_request_whose_speech_goes_on_is_not_chosen_for(
     house: Early, model: CallingLanguageModel
 ) -> None:
-    say(house, "look up Oslo")
+    say(house, "my cousin in Oslo")
     house.told.clear()
     house.conversation.hear(SEGMENT, replaces=1)
     assert eventually(lambda: "turn" in house.kinds())
     assert model.reads[-1].endswith("a tone of 300")
     assert "Oslo" not in model.reads[-1]
+
+
+def test_calls_of_a_request_whose_speech_goes_on_are_remembered(
+    house: Early, model: CallingLanguageModel
+) -> None:
+    """They were made, and nothing takes them back."""
+    say(house, "look up Oslo")
+    house.told.clear()
+    house.conversation.hear(SEGMENT, replaces=1)
+    assert eventually(lambda: "turn" in house.kinds())
+    assert '"what": "Oslo"' in model.reads[-1]
+
+
+def test_a_second_yes_does_nothing_more(house: Early, tools: NotedTools) -> None:
+    say(house, "delete the list")
+    tools.leaves = True  # the client is gone while the tool works
+    with pytest.raises(AttuneError):
+        say(house, "yes")
+    tools.leaves = False
+    say(house, "yes please")
+    assert [name for name, _ in tools.called] == ["delete"]
+
+
+def test_what_was_done_is_told_if_the_rest_fails(
+    house: Early, tools: NotedTools, model: CallingLanguageModel
+) -> None:
+    model.choose = lambda read: [("look up", {"what": "a"}), ("look up", {"what": "b"})]
+    tools.fails_at = 2
+    assert say(house, "look up both").startswith("It says: That did not work")
+    assert len(tools.called) == 2
+    assert '"what": "a"' in model.reads[-1] or say(house, "and")
+    assert '"what": "a"' in model.reads[-1]
+
+
+@pytest.mark.parametrize("said", ["", "<tool_call>{}", None])
+def test_an_answer_that_the_language_model_finds_no_words_for_is_said_itself(
+    house: Early, tools: NotedTools, model: CallingLanguageModel, said: str | None
+) -> None:
+    """None: its chat is in use by a client of HTTP."""
+    model.tells = said
+    assert say(house, "look up Oslo") == "all is well"
+    tools.answers = ""
+    assert say(house, "look up Oslo") == "That is done."
+
+
+def test_without_a_chat_the_language_model_answers_as_ever(
+    house: Early, tools: NotedTools, model: CallingLanguageModel
+) -> None:
+    def busy(read: str) -> list[tuple[str, dict[str, Any]]]:
+        raise RuntimeError("another conversation is being continued")
+
+    model.choose = busy
+    assert say(house, "look up Oslo") == "0 look up Oslo"
+    assert tools.called == []
+
+
+def test_stop_ends_a_tools_answer(
+    house: Early, tools: NotedTools, model: CallingLanguageModel
+) -> None:
+    tools.then = house.conversation.stop_reply
+    turn = last(house.conversation.ask("look up Oslo", "text"))
+    assert (turn["reply"], turn["interrupted"]) == ("", True)
+
+
+def test_what_a_tool_says_of_a_failure_is_in_no_log(
+    house: Early, tools: NotedTools, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    tools.fails = "kitchen says: no event my biopsy"
+    assert "my biopsy" in say(house, "look up my biopsy")
+    assert "biopsy" not in caplog.text
 
 
 @pytest.mark.parametrize("asks_first", [True, False])

@@ -135,6 +135,22 @@ def test_who_speaks_comes_first_and_the_trial_goes_on_later(tmp_path: Path) -> N
     assert len(trial.language_model.reads) == 100
 
 
+def test_a_trial_ends_when_the_daemon_does(tmp_path: Path) -> None:
+    trial = Trial(tmp_path)
+    choose = trial.language_model.choose
+    assert choose is not None
+
+    def stops(read: str) -> list[tuple[str, dict[str, Any]]]:
+        if len(trial.language_model.reads) == 10:
+            trial.toolbox.stop()
+        return choose(read)
+
+    trial.language_model.choose = stops
+    trial.toolbox.try_out()
+    assert len(trial.language_model.reads) == 10
+    assert trial.toolbox.result is None
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_the_settings_have_the_last_word(tmp_path: Path, wanted: bool) -> None:
     trial = Trial(tmp_path, wanted=wanted)

@@ -3,13 +3,15 @@
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from daemon.tools.servers import MOST_RESULT_CHARACTERS, McpServers
+from daemon.tools.servers import CONNECT_SECONDS, MOST_RESULT_CHARACTERS, McpServers
 from daemon.tools.servers_file import McpServer
 from daemon.tools.tool import Call, Tool
 from engines.errors import AttuneError, TurnAbandoned
@@ -158,6 +160,23 @@ def test_what_a_program_complains_of_is_in_no_log(
     with reached(kitchen=PROGRAM):
         pass
     assert "complaint" not in capfd.readouterr().err
+
+
+def test_one_that_never_answers_holds_up_no_end() -> None:
+    silent = McpServer(command=sys.executable, args=["-c", "import time; time.sleep(1000)"])
+    servers = McpServers({"silent": silent})
+    servers.start()
+    assert eventually(lambda: threading.active_count() > 1)
+    began = time.monotonic()
+    servers.stop()
+    assert time.monotonic() - began < CONNECT_SECONDS / 2
+
+
+def test_what_a_program_writes_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    chatter = {"command": sys.executable, "args": ["-c", "print('adding my biopsy')"]}
+    with reached(chatter=chatter):
+        pass
+    assert "biopsy" not in caplog.text
 
 
 def test_servers_that_were_never_started_stop() -> None:
