@@ -199,6 +199,19 @@ def test_what_is_about_an_ability_is_never_left_to_the_language_model(house: Ear
     assert house.language_model.remembered == []
 
 
+@pytest.mark.parametrize(
+    ("hour", "part"),
+    [(3, "night"), (5, "morning"), (12, "afternoon"), (21, "evening"), (23, "night")],
+)
+def test_the_language_model_is_told_what_is_true_now(tmp_path: Path, hour: int, part: str) -> None:
+    now = NOW.replace(hour=hour)
+    built = Early(tmp_path, abilities=Abilities([], lambda: now, place="Oslo"))
+    say(built, "hello")
+    told = f"Today is Monday, November 30, 2026, and it is {part}. You are in Oslo."
+    assert built.language_model.facts == told
+    built.close()
+
+
 @pytest.mark.parametrize("text", ["who built the tower", "call my mother", "is it raining?"])
 def test_a_weak_language_model_is_not_asked_for_facts_and_deeds(
     house: Early, bells: Bells, text: str
