@@ -15,7 +15,7 @@ from .sentences.for_others import begins_as_order, is_for_others, wants
 from .sentences.plain_request import runs_of_clauses
 from .sentences.reported import asks, is_reported
 from .sentences.small_talk import small_talk
-from .sentences.understanding import Understanding
+from .sentences.understanding import Understanding, Understood
 from .sentences.weak_model import kind_of
 
 
@@ -118,19 +118,7 @@ class Abilities:
         if found is None:
             return None
         answer = found.answer
-        acts = bool(answer.intents) or (answer.act is not None and answer.changes)
-        # "Remind me to post the letter" names a letter, and reads none.
-        certain = not answer.grave and (found.closely or begins_as_order(texts[0]))
-        reported = is_reported(texts[0], by_nouns=not certain)
-        reported = reported and (answer.grave or not asks(texts[0]))
-        # What is misheard shows no want, and an ability that reads by itself knows such words.
-        loosely = found.by_template and not found.closely
-        unsure = (
-            reported
-            or (not found.closely and is_for_others(texts[0]))
-            or (loosely and not wants(texts[0]))
-        )
-        if acts and unsure and answer.if_yes is None:
+        if answer.if_yes is None and _acts(answer) and not _is_meant(found, texts[0]):
             answer = Answer("Shall I really do that?", if_yes=answer)
         return Found(found.ability.name, answer)
 
@@ -151,3 +139,22 @@ class Abilities:
         if "command" in kinds:
             return f"I cannot do that. You can say: {can}."
         return None
+
+
+def _acts(answer: Answer) -> bool:
+    """Whether anything is changed by `answer`."""
+    return bool(answer.intents) or (answer.act is not None and answer.changes)
+
+
+def _is_meant(found: Understood, text: str) -> bool:
+    """Whether `text`, of which `found` was understood, is likely to be an order to the assistant,
+    and not a report of one, a story, or a word to somebody else."""
+    grave = found.answer.grave
+    # "Remind me to post the letter" names a letter, and reads none.
+    by_nouns = grave or not (found.closely or begins_as_order(text))
+    if is_reported(text, by_nouns=by_nouns) and (grave or not asks(text)):
+        return False
+    if found.closely:
+        return True
+    # What is misheard shows no want, and an ability that reads by itself knows such words.
+    return not is_for_others(text) and (wants(text) or not found.by_template)

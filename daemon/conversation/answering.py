@@ -165,7 +165,7 @@ class Answering:
         if found_ability is None and isinstance(move, Answer):
             said = _text_of(move.heard, words)
             instead = self._abilities.instead(said)
-            if instead is None and self.mode == "assistant":
+            if instead is None:
                 found_ability = self._tools.find(said, self._facts())
         match move:
             case Answer() | AskBack() if found_ability is not None:

@@ -34,7 +34,8 @@ def by_ability(
         answer = found.answer
         return (answer.act() if answer.act is not None else None) or answer.reply
     except AttuneError as error:
-        logger.error("an ability failed: %s", error)
+        logger.error("an ability failed")
+        logger.debug("an ability failed: %s", error)
         return f"That did not work: {error}"
 
 

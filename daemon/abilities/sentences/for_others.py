@@ -9,15 +9,14 @@ _OTHERS = any_of(
     """sweetheart sweetie honey darling love dear dearest babe baby dad daddy papa mum mom mummy
     mommy mama grandma grandpa granny grandad gran nana auntie uncle son kids children boys girls
     everyone everybody guys folks professor doctor nurse sir madam teacher coach officer waiter
-    driver boss
-    viewers listeners passengers residents visitors customers ladies gentlemen oi"""
+    driver boss viewers listeners passengers residents visitors customers ladies gentlemen oi"""
 )
 _NO_NAMES = any_of(
     """right actually okay well now then so also please sorry yes yeah yep nope oh ooh ah hey hi
     hello shh hush hmm um uh er quick quickly great fine good perfect sure thanks attune today
-    tonight
-    tomorrow later reminder alarm timer shopping list note just look listen wait monday tuesday
-    wednesday thursday friday saturday sunday anyway alright and but first second next finally"""
+    tonight tomorrow later reminder alarm timer shopping list note just look listen wait monday
+    tuesday wednesday thursday friday saturday sunday anyway alright and but first second next
+    finally"""
 )
 _TO_OTHERS = re.compile(
     rf"""^(?:{_OTHERS})(?:,|\ at\ home,)
@@ -57,14 +56,14 @@ _PERFECT = r"\b(?:is|are|am|was|were|have|has|had|been|be|get|gets|got)\b|'(?:s|
 _INTRODUCED = re.compile(rf"^(?:(?!{_PERFECT})[^,.:;!?])*\b\w{{3,}}ed, ", re.IGNORECASE)
 """A clause that ends with a verb of the past: "a voice in the podcast murmured, …"."""
 _VERBS = any_of(
-    """add adjust arrange begin book bring buzz call cancel carry change check clear close come
-    cool count crank cross cut delete dim ditch do don't drop empty end erase extend fade
-    feed fetch forget get give go heat hold hush increase jog keep kill knock lay leave let
-    lift list lock lower make mark mention move mute nudge open pause play pop postpone
-    prompt push put quieten raise read record reduce remember remind remove rename repeat
-    reset restart resume ring save say schedule scrap scratch scrub set shorten shove shut
-    silence skip sling snooze speak spell start stick stop strike switch take talk tell tick
-    time toss turn unlock unmute up wait wake warm warn whack wind wipe write"""
+    """add adjust arrange begin book bring buzz call cancel carry change check clear close come cool
+    count crank cross cut delete dim ditch do don't drop empty end erase extend fade feed fetch
+    forget get give go heat hold hush increase jog keep kill knock lay leave let lift list lock
+    lower make mark mention move mute nudge open pause play pop postpone prompt push put quieten
+    raise read record reduce remember remind remove rename repeat reset restart resume ring save
+    say schedule scrap scratch scrub set shorten shove shut silence skip sling snooze speak spell
+    start stick stop strike switch take talk tell tick time toss turn unlock unmute up wait wake
+    warm warn whack wind wipe write"""
 )
 _FIRST = re.compile(r"(?:please |um,? |uh,? )?(?:remind|wake|set|add|put)\b", re.IGNORECASE)
 _WANTED = re.compile(

@@ -11,8 +11,9 @@ _VERBS = any_of(
     murmur(?:s|ed) mutter(?:s|ed) whisper(?:s|ed) shout(?:s|ed) yell(?:s|ed) scream(?:s|ed)
     groan(?:s|ed) babbl(?:es|ed) announc(?:es|ed|ing) scribbl(?:es|ed) begged begs mumbl(?:es|ed)
     repl(?:ies|ied) answered shriek(?:s|ed) growl(?:s|ed) sings? sang singing lyrics? intoned
-    recit(?:es|ed) read(?:s|ing) claims? claimed insist(?:s|ed) demand(?:s|ed) commands? commanded
-    ordered suggest(?:s|ed) asks? asked typed texted printed chant(?:s|ed) hums? humming hummed"""
+    recit(?:es|ed) read(?:s|ing) claims? claimed insist(?:s|ed) demand(?:s|ed) commands?
+    commanded ordered suggest(?:s|ed) asks? asked typed texted printed chant(?:s|ed) hums?
+    humming hummed"""
 )
 _NOUNS = any_of(
     """words? sentence phrase note sign letter message email e-mail text page book film song story

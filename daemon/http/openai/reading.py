@@ -93,7 +93,7 @@ def read(
     times_words: bool = False,
 ) -> Generator[Read, None, None]:
     """What was said in each of `segments`; the phrases `expected` are likelier than other words.
-    With `times_words` each word has its times, which costs a third more.
+    With `times_words` each word has its times.
     Raises TurnAbandoned once `client` has left, and AttuneError where the models fail."""
 
     def step() -> None:
@@ -119,22 +119,24 @@ def read(
             sure=heard.sure,
             asks_back=asks_back,
             mean_log_probability=likelihood,
-            words=tuple(_placed(word, segment) for word in timed),
+            words=tuple(_placed(timed, segment)),
         )
 
 
-def _placed(word: TimedWord, segment: Segment) -> TimedWord:
-    """`word` with times since the beginning of the recording, without the silence around it: a
+def _placed(words: Sequence[TimedWord], segment: Segment) -> Iterator[TimedWord]:
+    """`words` with times since the beginning of the recording, without the silence around them: a
     decoder's attention gives each pause to a word."""
     levels = _levels(segment.samples)
-    first, last = (
-        round(seconds / _LEVEL_SECONDS) for seconds in (word.start_seconds, word.end_seconds)
-    )
-    loud = np.flatnonzero(levels[first:last] > _LOUD * np.quantile(levels, 0.95))
-    if len(loud):
-        first, last = first + int(loud[0]), first + int(loud[-1]) + 1
-    start, end = (segment.start_seconds + place * _LEVEL_SECONDS for place in (first, last))
-    return TimedWord(word.text, start, end)
+    loud = levels > _LOUD * np.quantile(levels, 0.95)
+    for word in words:
+        first, last = (
+            round(seconds / _LEVEL_SECONDS) for seconds in (word.start_seconds, word.end_seconds)
+        )
+        within = np.flatnonzero(loud[first:last])
+        if len(within):
+            first, last = first + int(within[0]), first + int(within[-1]) + 1
+        start, end = (segment.start_seconds + place * _LEVEL_SECONDS for place in (first, last))
+        yield TimedWord(word.text, start, end)
 
 
 def _levels(samples: Float32) -> Float32:

@@ -171,7 +171,8 @@ def test_what_was_done_is_told_if_the_rest_fails(
     tools.fails_at = 2
     assert say(house, "look up both").startswith("It says: That did not work")
     assert len(tools.called) == 2
-    assert '"what": "a"' in model.reads[-1] or say(house, "and")
+    model.choose = lambda read: []
+    say(house, "and")
     assert '"what": "a"' in model.reads[-1]
 
 
