@@ -301,7 +301,8 @@ def _tools(given: ChatRequest) -> list[Tool]:
     if given.tool_choice == "none":
         return []
     if isinstance(given.tool_choice, dict):
-        wanted = (given.tool_choice.get("function") or {}).get("name")
+        function = given.tool_choice.get("function")
+        wanted = function.get("name") if isinstance(function, dict) else None
         return [tool for tool in tools if tool.function.name == wanted]
     return tools
 

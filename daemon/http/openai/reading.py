@@ -119,7 +119,7 @@ def read(
             sure=heard.sure,
             asks_back=asks_back,
             mean_log_probability=likelihood,
-            words=tuple(_placed(timed, segment)),
+            words=tuple(_placed(timed, segment)) if timed else (),
         )
 
 

@@ -114,6 +114,8 @@ def test_a_language_model_that_was_not_tried_is_given_no_tools(start_house: Star
         ("required", True, ["turn_on", "turn_off"]),
         ({"type": "function", "function": {"name": "turn_off"}}, True, ["turn_off"]),
         ({"type": "function", "function": {"name": "unknown"}}, False, []),
+        ({"function": "turn_off"}, False, []),
+        ({}, False, []),
     ],
 )
 def test_a_client_may_want_a_certain_call(
