@@ -8,8 +8,9 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol
 
+from ..alarms.spoken_times import said_time
 from .ability import Ability, Answer, LastTurn
-from .clock import part_of_day, said_date
+from .clock import said_date
 from .help import examples
 from .sentences.for_others import begins_as_order, is_for_others, wants
 from .sentences.plain_request import runs_of_clauses
@@ -75,13 +76,16 @@ class Abilities:
         self.alarms = alarms or NothingRings()
 
     def facts(self) -> str:
-        """Return what the language model has to know of the present, in a sentence or two: the day
-        and its part, for it reads its prompt anew whenever they change."""
+        """Return what the language model has to know of the present, in a few sentences. It is
+        asked in one mode only."""
         if self._knows_little():
             return ""  # it would talk of nothing else
         now = self._local_now()
         where = f" You are in {self._place}." if self._place else ""
-        return f"Today is {said_date(now.date())}, and it is {part_of_day(now)}.{where}"
+        return (
+            f"You are in assistant mode: what the user says is answered.{where}"
+            f" Today is {said_date(now.date())}, and it is {said_time(now)}."
+        )
 
     @property
     def words(self) -> list[str]:

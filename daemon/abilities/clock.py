@@ -212,13 +212,6 @@ def said_date(day: date) -> str:
     return f"{day:%A}, {day:%B} {day.day}, {day.year}"
 
 
-def part_of_day(now: datetime) -> str:
-    """Name the part of the day: "morning", "afternoon", "evening" or "night"."""
-    parts = {5: "morning", 12: "afternoon", 18: "evening", 22: "night"}
-    begun = [part for hour, part in parts.items() if hour <= now.hour]
-    return begun[-1] if begun else "night"
-
-
 def zone_of(place: str) -> ZoneInfo | None:
     """The zone of a place in small letters; None if it is not known."""
     name = _PLACES.get(place) or _CITIES.get(place.removeprefix("the "))

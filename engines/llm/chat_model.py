@@ -21,7 +21,7 @@ from .client_chat import LlamaClientChat
 from .degeneration import cycles, is_spelled_in_bytes, is_text, printable, repeats_lines
 from .model import LlamaModel
 from .sentence_scorer import LlamaSentenceScorer
-from .sequence import LlamaSequence
+from .sequence import LlamaSequence, common_length
 from .vocabulary import Vocabulary
 
 _Words = list[int] | Float32
@@ -160,8 +160,8 @@ class LlamaCppLanguageModel:
 
     def reset(self, facts: str = "") -> None:
         """Forget the conversation and keep the system prompt, which ends with `facts` from now on.
-        Other facts than before take the time that the prompt takes. Raises AttuneError, and changes
-        nothing, where they do not fit."""
+        Other facts than before take the time of what is other in them, and of all that follows.
+        Raises AttuneError, and changes nothing, where they do not fit."""
         with self._alone():
             if facts == self._facts:
                 self._forget_all()
@@ -174,9 +174,10 @@ class LlamaCppLanguageModel:
                 )
             self._turns.clear()
             self._last_start = None
-            self._sequence.truncate(0)
+            kept = common_length(self._around.opening, around.opening)
+            self._sequence.truncate(kept)
             self._around, self._facts = around, facts
-            self._sequence.append_tokens(around.opening, want_logits=False)
+            self._sequence.append_tokens(around.opening[kept:], want_logits=False)
 
     def set_adapter(self, adapter: Path | None) -> None:
         """Let speech pass through `adapter` from now on; the conversation is forgotten.

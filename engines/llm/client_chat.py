@@ -23,7 +23,7 @@ from .chat_template import template_parts
 from .degeneration import cycles, printable, repeats_lines
 from .grammar import Grammar
 from .model import LlamaModel
-from .sequence import LlamaSequence
+from .sequence import LlamaSequence, common_length
 from .tool_grammar import tool_grammar
 from .vocabulary import Vocabulary
 
@@ -140,11 +140,7 @@ class LlamaClientChat:
 
     def _read(self, prompt: list[int], step: Step) -> None:
         """Bring `prompt` into the sequence, whose last token is decoded anew in any case."""
-        common = 0
-        for had, wanted in zip(self._tokens, prompt[:-1], strict=False):
-            if had != wanted:
-                break
-            common += 1
+        common = common_length(self._tokens, prompt[:-1])
         self._tokens = self._tokens[:common]
         self._sequence.truncate(common)
         missing = prompt[common:]

@@ -182,3 +182,13 @@ class LlamaSequence:
         """Free the model. Further calls do nothing."""
         self.free()
         self.model.close()
+
+
+def common_length(tokens: Sequence[int], others: Sequence[int]) -> int:
+    """The number of tokens at the beginning of `tokens` that `others` begins with, too."""
+    differ = (
+        place
+        for place, (one, other) in enumerate(zip(tokens, others, strict=False))
+        if one != other
+    )
+    return next(differ, min(len(tokens), len(others)))

@@ -199,16 +199,13 @@ def test_what_is_about_an_ability_is_never_left_to_the_language_model(house: Ear
     assert house.language_model.remembered == []
 
 
-@pytest.mark.parametrize(
-    ("hour", "part"),
-    [(3, "night"), (5, "morning"), (12, "afternoon"), (21, "evening"), (23, "night")],
-)
-def test_the_language_model_is_told_what_is_true_now(tmp_path: Path, hour: int, part: str) -> None:
-    now = NOW.replace(hour=hour)
-    built = Early(tmp_path, abilities=Abilities([], lambda: now, place="Oslo"))
+def test_the_language_model_is_told_what_is_true_now(tmp_path: Path) -> None:
+    built = Early(tmp_path, abilities=Abilities([], lambda: NOW, place="Oslo"))
     say(built, "hello")
-    told = f"Today is Monday, November 30, 2026, and it is {part}. You are in Oslo."
-    assert built.language_model.facts == told
+    assert built.language_model.facts == (
+        "You are in assistant mode: what the user says is answered. You are in Oslo. Today is"
+        " Monday, November 30, 2026, and it is 5:20 pm."
+    )
     built.close()
 
 

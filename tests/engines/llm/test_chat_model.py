@@ -415,9 +415,13 @@ def test_facts_end_the_system_prompt_until_others_do(tiny: Opened) -> None:
     list(model.reply("hello", 4))
     model.reset("Today is Monday, November 30, 2026.")
     assert len(model.turn_tokens.opening) == with_facts
+    model.reset("Today is Tuesday, December 1, 2026.")  # the same as far as "Today is"
+    after_others = model.first_logits("hello")
     model.reset()
     assert len(model.turn_tokens.opening) == before
     assert list(model.reply("hello", 4)) == told
+    model.reset("Today is Tuesday, December 1, 2026.")
+    assert same(model.first_logits("hello"), after_others)
 
 
 def test_facts_that_do_not_fit_change_nothing(tiny: Opened) -> None:
