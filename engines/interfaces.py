@@ -90,6 +90,14 @@ class LanguageModel(Protocol):
         """Forget the last turn, as if it had never been. Does nothing where it was forgotten
         already."""
 
+    def suspend(self) -> object:
+        """What `resume` needs to go on with this conversation later, after others."""
+
+    def resume(self, suspended: object, step: Step = unwatched) -> None:
+        """Go on with a conversation that `suspend` of this object gave, with its last turns at
+        least. Raises AttuneError where the decode fails, and what `step` raises; no turn is left
+        then."""
+
     def reset(self, facts: str = "") -> None:
         """Forget the conversation and keep the system prompt, which ends with `facts` from now on:
         what is true now, such as the date. Raises AttuneError, and changes nothing, where they do

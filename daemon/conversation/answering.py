@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from engines.errors import AttuneError, TurnAbandoned
+from engines.interfaces import LanguageModel
 from engines.types import SoftTokens, Transcript
 
 from ..abilities.abilities import Abilities, Found
@@ -51,6 +52,7 @@ from .dialogue import (
     decide,
     question,
 )
+from .memory import Memories
 from .tool_use import NAME as TOOLS
 from .tool_use import Tools, ToolUse
 from .turn_log import QueuedTurn, TurnLog
@@ -68,8 +70,7 @@ class _Reply:
 
 
 class Answering:
-    """Answers turns, one after another in one thread. Remembers the question that it asked the user
-    last."""
+    """Answers turns, one after another in one thread. Remembers each conversation's last turns."""
 
     def __init__(
         self,
@@ -103,26 +104,26 @@ class Answering:
             settings.max_reply_tokens,
             self.interrupted.is_set,
         )
-        self._asked: Found | None = None
-        """The last answer of an ability, if it was a question."""
-        self._undo: Callable[[], None] | None = None
-        """Takes back what an ability did in the last turn."""
-        self._doubted: Doubted | None = None
         self._unanswered = Unanswered()
-        self.mode: Mode = settings.mode
-        """What is done with what is heard."""
-        self._last: TurnAnswered | None = None
-        """The turn that was answered last; None if there is none, or it was taken back."""
-        self._begun = False
-        """Whether the language model was told what is true now."""
-        self._last_by_model = False
-        """Whether the language model answered it."""
-        self._ended_at = clocks.elapsed()
-        """When the last turn ended, in seconds that include time in suspension."""
+        self._memories = Memories(clocks.elapsed(), settings.mode)
+        self._memory = self._memories.device
+        """The conversation of this turn."""
+        self._model: LanguageModel | None = None
+        """The language model that was told what is true now; None if none was."""
 
-    def turn_ended(self) -> None:
-        """Note that the last turn ended now, answered or not."""
-        self._ended_at = self._clocks.elapsed()
+    @property
+    def mode(self) -> Mode:
+        """What is done with what is heard at the device."""
+        return self._memories.device.mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._memories.device.mode = mode
+
+    def turn_ended(self, turn: QueuedTurn) -> None:
+        """Note that `turn` ended now, answered or not."""
+        now = self._clocks.elapsed()
+        self._memories.of(turn.conversation, now).ended_at = now
 
     def answer(self, turn: QueuedTurn, models: ModelLease) -> TurnAnswered:
         """Answer `turn` with the leased models and store it. Raises TurnAbandoned if `go_on` raises
@@ -132,13 +133,13 @@ class Answering:
         once it is dropped, TurnAbandoned is raised.
         """
         self._go_on(turn)
+        self._turn_to(turn, models)
+        memory = self._memory
         if turn.replaces is not None:
             self._take_back(turn, turn.replaces, models)
-        quiet_seconds = self._clocks.elapsed() - self._ended_at
-        if quiet_seconds >= self._settings.forget_after_seconds or not self._begun:
-            self._begin_anew(models)
+        quiet_seconds = self._clocks.elapsed() - memory.ended_at
         self.interrupted.clear()
-        self._tools.begin(turn, models)
+        self._tools.begin(turn, models, memory.exchanges)
         found = self._heard_before(turn, models) or self._hear(turn, models)
         heard, words = found.heard, found.words
         if isinstance(heard, Transcript):
@@ -155,9 +156,9 @@ class Answering:
             heard,
             words,
             asks_back=models.loaded.asks_back,
-            doubted=self._doubted,
+            doubted=memory.doubted,
             quiet_seconds=quiet_seconds,
-            mode=self.mode,
+            mode=memory.mode,
             ringing=self._abilities.alarms.ringing,
         )
         found_ability = self._ability(turn, models, move, found, quiet_seconds)
@@ -200,18 +201,18 @@ class Answering:
             raise
         handed_over = found_ability is not None and bool(found_ability.answer.intents)
         silent = handed_over or isinstance(move, SayNothing | FallSilent)
-        if self.mode == "assistant" and not silent:
+        if memory.mode == "assistant" and not silent:
             reply = self._with_missed(turn, reply)
         if isinstance(move, Answer | Repeat) and move.confirmed is not None:
             self._confirm(move.confirmed)
         if isinstance(move, Switch):
-            self.mode = move.mode
-        self._last_by_model, self._undo, self._asked = by_model, undo, asked_by
+            memory.mode = move.mode
+        memory.last_by_model, memory.undo, memory.asked = by_model, undo, asked_by
         asked_back = isinstance(move, AskBack) and found_ability is None
-        self._last = self._ended(turn, found, reply, asked_back, found_ability)
-        self._tools.end(self._last.turn)
-        self._doubted = Doubted(self._last.utterance, words) if asked_back else None
-        return self._last
+        memory.last = self._ended(turn, found, reply, asked_back, found_ability)
+        self._tools.end(memory.last.turn)
+        memory.doubted = Doubted(memory.last.utterance, words) if asked_back else None
+        return memory.last
 
     def hear(self, turn: QueuedTurn, models: ModelLease) -> SpeechHeard:
         """Hear `turn` with the leased models, and keep its audio, for a client that asks for the
@@ -293,7 +294,7 @@ class Answering:
             confidence=heard.confidence,
             sure=heard.sure,
             asked_back=asked_back,
-            mode=self.mode,
+            mode=self._memory.mode,
             ability=by.ability if by is not None else None,
             intents=tuple(
                 HandedOver(name=one.name, slots=dict(one.slots)) for one in by.answer.intents
@@ -305,15 +306,16 @@ class Answering:
 
     def _take_back(self, turn: QueuedTurn, number: int, models: ModelLease) -> None:
         """Undo the turn before `turn`, if it has that number and was answered."""
-        last, self._last = self._last, None
+        memory = self._memory
+        last, memory.last = memory.last, None
         if last is None or last.turn != number:
             return
-        if self._last_by_model:
+        if memory.last_by_model:
             models.withdraw()
         if last.ability != TOOLS:  # its calls were made, and are not to be made again
             self._tools.forget_turn(last.turn)
         self._undo_act()
-        self._doubted = None
+        memory.doubted = None
         self._log.take_back(last.id, last.utterance)
         self._publish(turn, TurnWithdrawn(turn=number, source=last.source))
 
@@ -334,12 +336,12 @@ class Answering:
         quiet_seconds: float,
     ) -> Found | None:
         """The answer of an ability to what was heard; None if none understands it."""
-        if not isinstance(move, Answer | AskBack) or self.mode != "assistant":
+        if not isinstance(move, Answer | AskBack) or self._memory.mode != "assistant":
             return None
         texts = [found.words, *found.heard.others]
         if isinstance(move, Answer):
             texts = [_text_of(move.heard, found.words), *found.heard.others]
-        asked = self._asked if quiet_seconds < QUESTION_STANDS_SECONDS else None
+        asked = self._memory.asked if quiet_seconds < QUESTION_STANDS_SECONDS else None
         if asked is not None and asked.answer.if_yes is not None:
             match answer_to_question(texts[0]):
                 case "yes":
@@ -366,7 +368,7 @@ class Answering:
         if turn.early is not None and answer.reply:
             turn.early.prepare(answer.reply)
         self._kept(turn)
-        self._asked = None  # whatever becomes of this turn, a second yes does nothing
+        self._memory.asked = None  # whatever becomes of this turn, a second yes does nothing
         try:
             reply = answer.act() or answer.reply
         except AttuneError as error:
@@ -377,10 +379,32 @@ class Answering:
             return _Reply(cut_short=True)
         return self._say(turn, reply)
 
+    def _turn_to(self, turn: QueuedTurn, models: ModelLease) -> None:
+        """Go on with the conversation of `turn`, or begin it anew if it was quiet for long."""
+        now, before = self._clocks.elapsed(), self._memory
+        self._memory = memory = self._memories.of(turn.conversation, now)
+        model = models.language_model
+        if model is not self._model:
+            self._memories.leave_model()
+            self._model = None
+        elif memory is not before:
+            before.suspended = model.suspend()
+        suspended, memory.suspended = memory.suspended, None
+        long_ago = now - memory.ended_at >= self._settings.forget_after_seconds
+        if self._model is None or long_ago:
+            memory.exchanges.clear()
+            self._begin_anew(models)
+        elif memory is not before and suspended is None:
+            self._begin_anew(models)
+        elif memory is not before:
+            try:
+                model.resume(suspended, partial(self._go_on, turn))
+            except AttuneError as error:
+                logger.warning("the language model forgets a conversation: %s", error)
+        self._model = model
+
     def _begin_anew(self, models: ModelLease) -> None:
         """Begin a new conversation, in which the language model knows what day it is."""
-        self._begun = True
-        self._tools.forget()
         try:
             models.forget(self._facts())
         except AttuneError as error:
@@ -410,7 +434,7 @@ class Answering:
 
     def _undo_act(self) -> None:
         """Take back what an ability did in the last turn."""
-        undo, self._undo = self._undo, None
+        undo, self._memory.undo = self._memory.undo, None
         if undo is None:
             return
         try:
@@ -419,7 +443,7 @@ class Answering:
             logger.error("what was done for a turn whose speech went on stays: %s", error)
 
     def _last_turn(self, models: ModelLease) -> LastTurn | None:
-        last, by_model = self._last, self._last_by_model
+        last, by_model = self._memory.last, self._memory.last_by_model
         if last is None:
             return None
 

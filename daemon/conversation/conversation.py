@@ -35,6 +35,7 @@ from ..store.store import Store
 from .answering import Answering
 from .dialogue import Mode
 from .early import Early, Preparation
+from .memory import DEVICE
 from .tool_use import Tools
 from .turn_log import QueuedTurn, TurnLog
 
@@ -222,6 +223,7 @@ class Conversation:
         *,
         only_hear: bool = False,
         heard_before: bool = False,
+        conversation: str = DEVICE,
         hands_over: Collection[str] = (),
     ) -> Generator[Event, None, None]:
         """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ), in which the phrases `expected`
@@ -229,7 +231,8 @@ class Conversation:
 
         With `only_hear` the last one is `speech_heard`, and nothing is answered. With
         `heard_before` the words may be those of an utterance that was only heard: it is answered
-        then, with what is known of it. The client is Home Assistant where abilities are named in
+        then, with what is known of it. The turn belongs to the `conversation` of that name, whose
+        last turns it may speak of. The client is Home Assistant where abilities are named in
         `hands_over`: what it is to do in their place is in the last event. The turn is abandoned
         once `client` has left or the generator is closed. Raises AttuneError if the turn fails or
         the queue of turns is full.
@@ -240,6 +243,7 @@ class Conversation:
             self._new_turn(words, source, route, events, None, expected),
             only_hear=only_hear,
             heard_before=heard_before,
+            conversation=conversation,
             hands_over=hands_over,
         )
         with self._changed:
@@ -388,7 +392,7 @@ class Conversation:
         if turn.early is not None:
             turn.early.drop()  # one that failed before it was kept is heard again
         if not turn.taken_back and not turn.only_hear:
-            self._answering.turn_ended()
+            self._answering.turn_ended(turn)
         self._conclude(turn, outcome)
 
     def _tell_so_far(self, samples: Float32) -> None:

@@ -52,7 +52,7 @@ class _Now:
 
 
 class ToolUse:
-    """The calls of one conversation."""
+    """The calls of one turn after another."""
 
     def __init__(
         self,
@@ -72,28 +72,29 @@ class ToolUse:
         self._max_reply_tokens = max_reply_tokens
         self._interrupted = interrupted
         self._earlier: list[tuple[int, Exchange]] = []
-        """The last requests, each with the number of its turn."""
+        """The last requests of this conversation, each with the number of its turn."""
         self._request: Exchange | None = None
         """That of this turn, if it counts for the next ones."""
         self._now: _Now | None = None
 
-    def begin(self, turn: QueuedTurn, models: ModelLease) -> None:
-        """Let calls belong to `turn` from now on, and be told by `models`."""
+    def begin(
+        self, turn: QueuedTurn, models: ModelLease, earlier: list[tuple[int, Exchange]]
+    ) -> None:
+        """Let calls belong to `turn` from now on, and be told by `models`. `earlier` are the last
+        requests of its conversation, each with the number of its turn; this turn's is added."""
+        self._earlier = earlier
         self._now = _Now(turn, models)
         self._request = None
 
     def end(self, number: int) -> None:
         """Remember the request of this turn, which is turn `number`, for the next ones."""
         if self._request is not None:
-            self._earlier = [*self._earlier, (number, self._request)][-_REMEMBERED:]
-
-    def forget(self) -> None:
-        """Forget the requests of this conversation."""
-        self._earlier.clear()
+            self._earlier.append((number, self._request))
+            del self._earlier[:-_REMEMBERED]
 
     def forget_turn(self, number: int) -> None:
         """Forget the request of a turn."""
-        self._earlier = [one for one in self._earlier if one[0] != number]
+        self._earlier[:] = [one for one in self._earlier if one[0] != number]
 
     def find(self, words: str, facts: str) -> Found | None:
         """Return what answers `words` by calls of tools; None if the language model wants to answer

@@ -17,6 +17,7 @@ from ..events.event import Event
 from ..store.records import Turn
 from ..store.store import Store
 from .early import Early
+from .memory import DEVICE
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class QueuedTurn:
     """Whether a client wants to know what was said, and no answer yet."""
     heard_before: bool = False
     """Whether the words may be those of an utterance that was only heard."""
+    conversation: str = DEVICE
+    """The conversation that the turn belongs to."""
     hands_over: Collection[str] = ()
     """The abilities in whose place the client, Home Assistant, does what it can."""
     withdrawn: threading.Event = field(default_factory=threading.Event)

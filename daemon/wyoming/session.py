@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from wyoming.asr import (
     Transcribe,
@@ -38,6 +39,7 @@ from engines.wake.detector import WakeDetector
 
 from ..clients import Client
 from ..conversation.conversation import Conversation
+from ..conversation.memory import DEVICE
 from ..events.turns import SpeechHeard, TurnAnswered
 from ..listening.spoken_input import SoundFormat, SpokenInput
 from ..speaking.clauses import ClauseCutter
@@ -77,6 +79,7 @@ class Session:
         self._offered = offered
         self._write = write
         self._client = Client()
+        self._own_conversation = f"connection {uuid4()}"
         self._expected: Sequence[str] = ()
         self._input: SpokenInput | None = None
         self._wake: tuple[WakeDetector, str] | None = None
@@ -218,7 +221,9 @@ class Session:
         if not text.strip():
             await self._send(NotHandled(text="", context=asked.context))
             return
-        answered = await self._in_thread(partial(self._ask, text, _hands_over(asked)))
+        answered = await self._in_thread(
+            partial(self._ask, text, _hands_over(asked), self._conversation_of(asked))
+        )
         assert isinstance(answered, TurnAnswered)
         if answered.intents:
             await self._hand_over(answered, asked)
@@ -246,7 +251,21 @@ class Session:
             await self._send(intent)
         await self._send(IntentsStop(context=asked.context))
 
-    def _ask(self, words: Float32 | str, hands_over: Collection[str] = ()) -> Any:
+    def _conversation_of(self, asked: Transcript) -> str:
+        """The name of a conversation: one for each satellite or device, else for each conversation
+        that the client names, else for this connection."""
+        context = asked.context if isinstance(asked.context, dict) else {}
+        for key in ("satellite_id", "device_id", "conversation_id"):
+            if context.get(key):
+                return f"{key} {context[key]}"[:200]
+        return self._own_conversation
+
+    def _ask(
+        self,
+        words: Float32 | str,
+        hands_over: Collection[str] = (),
+        conversation: str = DEVICE,
+    ) -> Any:
         """The last event of a turn. Raises AttuneError if it fails."""
         is_text = isinstance(words, str)
         events = self._offered.conversation().ask(
@@ -256,6 +275,7 @@ class Session:
             expected=() if is_text else self._expected,
             only_hear=not is_text,
             heard_before=is_text,
+            conversation=conversation,
             hands_over=hands_over,
         )
         *_, last = events

@@ -6,7 +6,7 @@ Knows words as text or as soft tokens; knows nothing of audio, of projectors, or
 
 import codecs
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,13 @@ class _Turn:
     reply: list[int] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     """The pieces of the reply."""
+
+
+@dataclass(frozen=True)
+class _Suspended:
+    turns: tuple[_Turn, ...]
+    left_turn: bool
+    """Whether the last reply left a turn behind."""
 
 
 class LlamaCppLanguageModel:
@@ -157,6 +164,19 @@ class LlamaCppLanguageModel:
     def model(self) -> LlamaModel:
         """The weights of the language model."""
         return self._sequence.model
+
+    def suspend(self) -> object:
+        """What `resume` needs to go on with this conversation later, after others."""
+        return _Suspended(tuple(self._turns), self._last_start is not None)
+
+    def resume(self, suspended: object, step: Step = unwatched) -> None:
+        """Go on with a conversation that `suspend` of this object gave. Its oldest turns are left
+        where they take more than half of the context. `step` is called before each batch of words.
+        Where it raises an exception, or the decode fails with AttuneError, no turn is left."""
+        assert isinstance(suspended, _Suspended)
+        with self._alone():
+            start = self._compute_anew(suspended.turns, self._sequence.capacity_tokens // 2, step)
+            self._last_start = start if suspended.left_turn else None
 
     def reset(self, facts: str = "") -> None:
         """Forget the conversation and keep the system prompt, which ends with `facts` from now on.
@@ -404,11 +424,20 @@ class LlamaCppLanguageModel:
         if self._has_room(needed_tokens):
             return
         capacity = self._sequence.capacity_tokens
+        left_turn = self._last_start is not None
         most_tokens = min(capacity // 2, capacity - needed_tokens)
-        kept = list(self._turns)
+        start = self._compute_anew(self._turns, most_tokens, step)
+        self._last_start = start if left_turn else None
+
+    def _compute_anew(
+        self, turns: Sequence[_Turn], most_tokens: int, step: Step = unwatched
+    ) -> int | None:
+        """Compute the last of `turns`, as many as fit in `most_tokens` with the system prompt, as
+        if the conversation never had others. Returns where the last of them begins; None where
+        none is left."""
+        kept, start = list(turns), None
         while kept and len(self._around.opening) + sum(map(self._cost_tokens, kept)) > most_tokens:
             kept.pop(0)
-        left_turn, start = self._last_start is not None, None
         self._forget_all()
         try:
             for turn in kept:
@@ -421,7 +450,7 @@ class LlamaCppLanguageModel:
         except (AttuneError, TurnAbandoned):
             self._forget_all()
             raise
-        self._last_start = start if left_turn else None
+        return start
 
     def _forget_all(self) -> None:
         self._turns.clear()

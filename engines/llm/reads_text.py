@@ -35,6 +35,14 @@ class ReadsText:
         """Forget the last turn, as if it had never been."""
         self.language_model.withdraw()
 
+    def suspend(self) -> object:
+        """See `LanguageModel.suspend`."""
+        return self.language_model.suspend()
+
+    def resume(self, suspended: object, step: Step = unwatched) -> None:
+        """See `LanguageModel.resume`."""
+        self.language_model.resume(suspended, step)
+
     def reset(self, facts: str = "") -> None:
         """Forget the conversation; see `LanguageModel.reset`."""
         self.language_model.reset(facts)

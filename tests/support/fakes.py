@@ -82,6 +82,14 @@ class EchoLanguageModel:
         if self.remembered:
             self.remembered.pop()
 
+    def suspend(self) -> object:
+        return tuple(self.remembered)
+
+    def resume(self, suspended: object, step: Step = unwatched) -> None:
+        assert isinstance(suspended, tuple)
+        step()
+        self.remembered[:] = suspended
+
     def reset(self, facts: str = "") -> None:
         self.remembered.clear()
         self.facts = facts

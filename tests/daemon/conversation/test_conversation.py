@@ -161,6 +161,35 @@ def test_a_typed_turn_shares_the_conversation_and_has_no_utterance(
     assert (turn["route"], turn["utterance"]) == ("text", None)
 
 
+def test_each_client_has_a_conversation_of_its_own(build: Callable[..., House]) -> None:
+    """The stand-in says how many of its replies it remembers before what it was told."""
+    house = build()
+
+    def say(words: str, conversation: str) -> str:
+        events = house.conversation.ask(words, "network", conversation=conversation)
+        return str(last(events)["reply"])
+
+    assert [say("one", "kitchen"), say("two", "kitchen")] == ["0 one", "1 two"]
+    assert say("three", "bedroom") == "0 three"
+    assert str(last(house.conversation.ask("here", "text"))["reply"]) == "0 here"
+    assert [say("four", "kitchen"), say("five", "bedroom")] == ["2 four", "1 five"]
+    for number in range(40):
+        say("other", str(number))
+    assert [say("six", "bedroom"), say("seven", "bedroom")] == ["0 six", "1 seven"]
+    assert str(last(house.conversation.ask("still here", "text"))["reply"]) == "1 still here"
+
+
+def test_a_yes_answers_the_question_of_the_same_conversation(build: Callable[..., House]) -> None:
+    house = build()
+    doubtful(house)
+    asked = last(house.conversation.ask(tone(1.0), "network", conversation="kitchen"))
+    assert asked["asked_back"]
+    other = last(house.conversation.ask("yes", "network", conversation="bedroom"))
+    assert other["reply"] == "0 yes"
+    right = last(house.conversation.ask("yes", "network", conversation="kitchen"))
+    assert right["reply"] == f"0 {asked['heard']}"
+
+
 def test_a_pause_begins_a_new_conversation(build: Callable[..., House]) -> None:
     house = build(forget_after_seconds=60)
     last(house.conversation.ask("one", "text"))

@@ -79,9 +79,11 @@ class Understanding:
     def __init__(self, *intents: HandedOver, reply: str = "") -> None:
         self.intents, self.reply = intents, reply
         self.hands_over: list[Any] = []
+        self.conversations: list[str] = []
 
     def ask(self, words: object, source: str, **how: Any) -> Iterator[TurnAnswered]:
         self.hands_over.append(tuple(how["hands_over"]))
+        self.conversations.append(how["conversation"])
         yield TurnAnswered(
             turn=1,
             source=source,
@@ -142,3 +144,19 @@ def test_nothing_that_was_heard_becomes_a_template_of_home_assistants() -> None:
     understanding = Understanding(named, reply=f"{name} is on.")
     [event] = asyncio.run(talk(understanding, Transcript("a", context=ASSISTANT)))
     assert "states(" not in str(Intent.from_event(event).text)
+
+
+def test_a_conversation_belongs_to_a_satellite_or_else_to_what_the_client_names() -> None:
+    understanding = Understanding(reply="Yes.")
+    contexts: list[dict[str, Any] | None] = [
+        {"conversation_id": "1", "device_id": "d", "satellite_id": "s"},
+        {"conversation_id": "2", "device_id": "d"},
+        {"conversation_id": "3", "device_id": None},
+        None,
+        None,
+    ]
+    for context in contexts:
+        asyncio.run(talk(understanding, Transcript("hello", context=context)))
+    *named, first, second = understanding.conversations
+    assert named == ["satellite_id s", "device_id d", "conversation_id 3"]
+    assert first != second

@@ -66,6 +66,50 @@ class TestExactness:
         expected = reference(rendered([], "Hello."))
         assert same(model.first_logits("Hello."), expected)
 
+    def test_a_conversation_goes_on_after_another_as_if_there_had_been_none(
+        self, tiny: Opened, reference: Reference
+    ) -> None:
+        model, vocabulary = tiny
+        turns = [
+            ("Hello there.", "".join(model.reply("Hello there.", 8))),
+            ("Again.", "".join(model.reply(soft(vocabulary, "Again."), 8))),
+        ]
+        before = model.first_logits("And now?").copy()
+        first = model.suspend()
+        model.reset("It is Monday.")
+        other = "".join(model.reply("Something else.", 8))
+        second = model.suspend()
+        model.reset()
+        model.resume(first)
+        assert same(model.first_logits("And now?"), before)
+        model.withdraw()
+        assert same(model.first_logits("So?"), reference(rendered(turns[:1], "So?")))
+        model.resume(second)
+        expected = reference(rendered([("Something else.", other)], "So?"))
+        assert same(model.first_logits("So?"), expected)
+
+    def test_of_a_conversation_that_is_too_long_the_last_turns_go_on(self, tiny: Opened) -> None:
+        model, _ = tiny
+        for number in range(40):
+            list(model.reply(f"This is number {number} of many.", 8))
+        suspended = model.suspend()
+        model.resume(suspended)
+        list(model.reply("And the next one.", 8))  # there is room
+
+    def test_who_goes_on_may_be_stopped_and_no_turn_is_left(
+        self, tiny: Opened, reference: Reference
+    ) -> None:
+        model, _ = tiny
+        list(model.reply("Hello there.", 8))
+        suspended = model.suspend()
+
+        def stop() -> None:
+            raise TurnAbandoned
+
+        with pytest.raises(TurnAbandoned):
+            model.resume(suspended, stop)
+        assert same(model.first_logits("So?"), reference(rendered([], "So?")))
+
     def test_input_longer_than_a_batch(self, tiny_path: Path, reference: Reference) -> None:
         words = "abcdefghi " * 150
         for model, vocabulary in opened(tiny_path, 2048):
