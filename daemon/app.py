@@ -285,6 +285,10 @@ def start(
         settings_problem=settings_problem,
     )
     metrics = Metrics(status.status, events)
+    if settings.traces.endpoint:
+        from .control.traces import sending_traces  # only who sends traces loads OpenTelemetry
+
+        stack.enter_context(sending_traces(settings.traces.endpoint, events))
     service = Service(
         conversation=conversation,
         audio_input=spoken.audio_input,

@@ -32,6 +32,8 @@ class Segment:
     """Position of the first sample in its stream."""
     longest_pause_seconds: float = 0.0
     """The longest silence between two stretches of speech in it."""
+    silence_seconds: float = 0.0
+    """The silence after its last speech until it was taken for ended, or for a pause."""
 
     @property
     def seconds(self) -> float:

@@ -14,7 +14,18 @@ from tests.support.running_daemon import Start, folder, start
 __all__ = ["folder", "start"]
 
 _OF_PROMETHEUS = {"up"}
-_WORDS = {"by", "le", "sum", "rate", "increase", "histogram_quantile", "path", "status", "outcome"}
+_WORDS = {
+    "by",
+    "le",
+    "sum",
+    "rate",
+    "increase",
+    "histogram_quantile",
+    "path",
+    "status",
+    "outcome",
+    "span",
+}
 
 
 def expressions() -> dict[str, str]:

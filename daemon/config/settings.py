@@ -641,6 +641,19 @@ class WyomingSettings(Frozen):
     )
 
 
+class TraceSettings(Frozen):
+    endpoint: str = Field(
+        "",
+        max_length=255,
+        pattern=r"^(https?://[^\s?#@]+)?$",
+        description=(
+            "Address of a collector of OpenTelemetry that takes OTLP by HTTP, such as "
+            "`http://127.0.0.1:4318`. It gets the times of each turn, and nothing of what was "
+            "said. Empty: none."
+        ),
+    )
+
+
 class HttpSettings(Frozen):
     address: Annotated[str, AfterValidator(_checked_address)] = Field(
         "",
@@ -716,6 +729,7 @@ class Settings(Frozen):
     storage: StorageSettings = StorageSettings()
     wyoming: WyomingSettings = WyomingSettings()
     http: HttpSettings = HttpSettings()
+    traces: TraceSettings = TraceSettings()
     control: ControlSettings = ControlSettings()
 
     @model_validator(mode="after")

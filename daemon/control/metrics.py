@@ -49,11 +49,21 @@ class Metrics:
         self._hearing = self._stage(
             "hearing", "From the end of a turn to the words that the cascade heard."
         )
+        self._silences = self._stage(
+            "endpoint", "From the last sound of speech until the turn was taken for ended."
+        )
+        self._spans = self._stage(
+            "turn_span",
+            "A part of the work on a turn: encode, read, rescore, or prefill.",
+            ["span"],
+        )
         self._first_sounds = self._stage(
             "first_sound", "From the end of speech to the first sound of the reply."
         )
         self._ended_at: dict[int, float] = {}
         """When the last turns ended that were not heard yet, by `time.monotonic`."""
+        self._heard_early: dict[int, None] = {}
+        """The last turns that were heard before their end was certain."""
         self._requests = Histogram(
             "attune_http_request_seconds",
             "Requests by HTTP, until their answers ended.",
@@ -99,6 +109,10 @@ class Metrics:
         )
 
     def _note_end(self, event: SpeechEnded) -> None:
+        self._silences.observe(event.silence_seconds)
+        if event.turn in self._heard_early:
+            self._hearing.observe(0.0)
+            return
         self._ended_at[event.turn] = time.monotonic()
         while len(self._ended_at) > _MOST_OPEN_TURNS:  # turns that nobody heard
             del self._ended_at[next(iter(self._ended_at))]
@@ -107,6 +121,10 @@ class Metrics:
         ended_at = self._ended_at.pop(event.turn, None)
         if ended_at is not None:
             self._hearing.observe(time.monotonic() - ended_at)
+        elif event.source == "microphone":
+            self._heard_early[event.turn] = None
+            while len(self._heard_early) > _MOST_OPEN_TURNS:
+                del self._heard_early[next(iter(self._heard_early))]
 
     def _note_sound(self, event: ReplySaid) -> None:
         if event.first_sound_ms is not None:
@@ -120,6 +138,9 @@ class Metrics:
         if event.first_token_ms is not None:
             self._first_tokens.labels(event.route).observe(event.first_token_ms / 1000)
         self._replies.labels(event.route).observe(event.reply_ms / 1000)
+        for name in {one.name for one in event.spans}:
+            took_ms = sum(one.ended_ms - one.began_ms for one in event.spans if one.name == name)
+            self._spans.labels(name).observe(took_ms / 1000)
 
     def _note_round(self, event: AdaptationChanged) -> None:
         if event.outcome is not None:

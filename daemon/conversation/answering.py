@@ -6,7 +6,7 @@ Knows no queue and no client; `conversation/dialogue.py` has the rule.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from functools import partial
 
 from engines.errors import AttuneError, TurnAbandoned
 from engines.interfaces import LanguageModel
+from engines.spans import Span, recording
 from engines.types import SoftTokens, Transcript
 
 from ..abilities.abilities import Abilities, Found
@@ -28,6 +29,7 @@ from ..events.turns import (
     SpeechHeard,
     TurnAnswered,
     TurnEvent,
+    TurnSpan,
     TurnWithdrawn,
 )
 from ..serving.lease import ModelLease
@@ -108,6 +110,8 @@ class Answering:
         self._memories = Memories(clocks.elapsed(), settings.mode)
         self._memory = self._memories.device
         """The conversation of this turn."""
+        self._spans: Sequence[Span] = ()
+        """What took time in this turn so far."""
         self._model: LanguageModel | None = None
         """The language model that was told what is true now; None if none was."""
 
@@ -132,6 +136,10 @@ class Answering:
         Of a turn that was begun early, nothing stays that could be seen later until it is kept;
         once it is dropped, TurnAbandoned is raised.
         """
+        with recording() as self._spans:
+            return self._answer(turn, models)
+
+    def _answer(self, turn: QueuedTurn, models: ModelLease) -> TurnAnswered:
         self._go_on(turn)
         self._turn_to(turn, models)
         memory = self._memory
@@ -301,6 +309,14 @@ class Answering:
             )
             if by is not None
             else (),
+            spans=tuple(
+                TurnSpan(
+                    name=one.name,
+                    began_ms=1000 * (one.began_at - turn.ended_at),
+                    ended_ms=1000 * (one.ended_at - turn.ended_at),
+                )
+                for one in self._spans
+            ),
             warning=kept.warning,
         )
 

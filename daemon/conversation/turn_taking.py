@@ -170,7 +170,9 @@ class TurnTaking:
         if segment.seconds > _MOST_SECONDS and self._before is not None:
             # Too long for one turn, so the first half is one of its own.
             self._answer_before()
-            segment = Segment(segment.samples[-self._own_samples :], segment.start_seconds)
+            own = segment.samples[-self._own_samples :]
+            silence_seconds = segment.silence_seconds
+            segment = Segment(own, segment.start_seconds, silence_seconds=silence_seconds)
         learn = not self._over_reply(segment.seconds)
         early, self._early, number = self._early, None, None
         if early is not None:
@@ -181,7 +183,7 @@ class TurnTaking:
         if number is None:
             number = self._answers.hear(segment, learn=learn, replaces=self._replaces)
         self._last, self._before = _Ended(segment, number, self._clock(), learn), None
-        self._events.publish(SpeechEnded(turn=number))
+        self._events.publish(SpeechEnded(turn=number, silence_seconds=segment.silence_seconds))
 
     def _cancel(self) -> None:
         """The sound was no speech: a turn that was withdrawn for its sake is answered after all."""
@@ -210,4 +212,4 @@ class TurnTaking:
         between = round(min(_BETWEEN_SECONDS, max(0.0, pause_seconds)) * SAMPLE_RATE_HZ)
         samples = np.concatenate([before.samples, np.zeros(between, np.float32), segment.samples])
         pauses = before.longest_pause_seconds, segment.longest_pause_seconds, pause_seconds
-        return Segment(samples, before.start_seconds, max(pauses))
+        return Segment(samples, before.start_seconds, max(pauses), segment.silence_seconds)

@@ -76,6 +76,8 @@ class SpeechEnded(Event):
 
     event: Literal["speech_ended"] = "speech_ended"
     turn: int
+    silence_seconds: float = 0.0
+    """The silence that was waited for until the speech was taken for ended."""
 
 
 class ModeChanged(Event):
@@ -99,6 +101,16 @@ class ToolCalled(TurnEvent):
     server: str
     tool: str
     arguments: dict[str, Any]
+
+
+class TurnSpan(EventPart):
+    """A part of the work on a turn. The times are milliseconds from the end of speech: what was
+    begun before that was certain has negative ones. One span may contain another."""
+
+    name: str
+    """`encode`, `read`, `rescore`, or `prefill`."""
+    began_ms: float
+    ended_ms: float
 
 
 class HandedOver(EventPart):
@@ -142,6 +154,8 @@ class TurnAnswered(TurnEvent):
     """The ability that answered; None if none did."""
     intents: tuple[HandedOver, ...] = Field((), exclude_if=lambda found: not found)
     """What the client has to do, if that is Home Assistant."""
+    spans: tuple[TurnSpan, ...] = Field((), exclude_if=lambda found: not found)
+    """What took the time."""
     warning: str | None = Field(None, exclude_if=is_empty)
     """Why the turn is not stored yet; None if it is stored."""
 

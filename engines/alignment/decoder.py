@@ -14,6 +14,7 @@ import numpy as np
 
 from ..interfaces import SentenceScorer, Step, unwatched
 from ..llm.vocabulary import Vocabulary
+from ..spans import span
 from ..types import Float32, SoftTokens, Transcript
 from .confidence import Confidence, features, rescored_features, weigh
 from .nbest import UNHURRIED, ProjectorPasses, SearchBounds, n_best_list, repeats
@@ -90,14 +91,17 @@ class AlignedDecoder:
                 self.head.most_probable(scores, units.quantity),
                 partial(scores.expected_embeddings, self.vocabulary),
             )
-        passes = self.passes(frames, bounds.step)
-        first = _first_reading(passes.alone, self.confidence)
+        with span("read"):
+            passes = self.passes(frames, bounds.step)
+            first = _first_reading(passes.alone, self.confidence)
         if not _leaves_doubt(first, self.confidence):
             return Spoken(first, partial(passes.alone_scores.expected_embeddings, self.vocabulary))
         bounds.step()
-        n_best = self.n_best(passes, first_pass, bounds)
+        with span("rescore"):
+            n_best = self.n_best(passes, first_pass, bounds)
+            rescored = self._rescored(first, n_best, self.confidence)
         return Spoken(
-            self._rescored(first, n_best, self.confidence),
+            rescored,
             partial(n_best.expected_embeddings, self.confidence.rescoring_weights, self.vocabulary),
         )
 

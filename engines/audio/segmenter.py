@@ -234,6 +234,7 @@ class Segmenter:
             samples[: len(samples) - self._surplus_samples],
             self._start_seconds(position_samples),
             self._longest_pause_samples / SAMPLE_RATE_HZ,
+            self._silent_run_samples / SAMPLE_RATE_HZ,
         )
 
     @property

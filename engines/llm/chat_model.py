@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import AttuneError, TurnAbandoned
 from ..interfaces import Step, unwatched
+from ..spans import span
 from ..types import Float32, SoftTokens
 from .chat_template import split_template
 from .client_chat import LlamaClientChat
@@ -351,7 +352,8 @@ class LlamaCppLanguageModel:
     ) -> Generator[str, None, None]:
         """Append the words and decode greedily into `turn.reply`, whose last token is not in the
         sequence yet."""
-        self._append_words(turn.words, step)
+        with span("prefill"):
+            self._append_words(turn.words, step)
         characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
         while len(turn.reply) < max_tokens and not _in_loop(turn):
             step()

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..audio.mel import HOP_SAMPLES, log_mel
 from ..errors import AttuneError
+from ..spans import span
 from ..types import SAMPLE_RATE_HZ, Float32
 
 CLOSING_SILENCE_SECONDS = 0.5
@@ -97,7 +98,8 @@ class SpeechEncoder(ABC):
 
         Raises AttuneError for audio that is too long.
         """
-        return self.run(encoder_mel(samples, self.mel_bins))
+        with span("encode"):
+            return self.run(encoder_mel(samples, self.mel_bins))
 
     def encode_silent_window(self) -> Float32:
         """The 1,500 frames of a whole window in which nobody speaks."""

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from ..interfaces import Step, TextScorer, unwatched
+from ..spans import span
 from ..types import FRAME_SECONDS, Float32, TimedWord, Transcript
 from .encoder import SpeechEncoder
 from .phrases import PhraseBook
@@ -39,7 +40,8 @@ class FirstPassDecoder:
     def decode(self, frames: Float32) -> Transcript:
         """The first-pass transcript of `frames` ([T, D]), with the mean probability of its
         tokens."""
-        return self._windows.decode(*self._window(frames))
+        with span("read"):
+            return self._windows.decode(*self._window(frames))
 
     def decode_again(
         self,
@@ -50,8 +52,9 @@ class FirstPassDecoder:
         step: Step = unwatched,
     ) -> Transcript:
         """The best sentence for `frames`, which were read as `first` (`whisper/second_pass.py`)."""
-        window, seconds = self._window(frames)
-        return read_again(self._windows, window, seconds, first, phrases, score_texts, step)
+        with span("rescore"):
+            window, seconds = self._window(frames)
+            return read_again(self._windows, window, seconds, first, phrases, score_texts, step)
 
     def timed(self, frames: Float32, text: str) -> list[TimedWord]:
         """The words of `text`, which was said in `frames`, with their times; none where they cannot

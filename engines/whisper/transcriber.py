@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import AttuneError
 from ..interfaces import Step, unwatched
+from ..spans import span
 from ..types import FRAME_SECONDS, SAMPLE_RATE_HZ, Device, Float32, TimedWord, Transcript
 from .phrases import NO_PHRASES, PhraseBook
 from .second_pass import leaves_doubt, read_again
@@ -93,15 +94,17 @@ class WhisperTranscriber:
         """Transcribe [N] samples. Audio without speech gives an empty text. What leaves doubt is
         read again where there are `phrases`. `step` is called between parts of the work."""
         step()
-        transcript = self._transcript(samples)
+        with span("read"):  # its encoder runs within
+            transcript = self._transcript(samples)
         step()
-        if phrases and leaves_doubt(transcript):
+        if not (phrases and leaves_doubt(transcript)):
+            return transcript
+        with span("rescore"):
             seconds = len(samples) / SAMPLE_RATE_HZ
             window = self._encode(samples)
             spoken = window[: round(seconds / FRAME_SECONDS)]
             trimmed = np.concatenate([spoken, window[len(spoken) :][-TAIL_FRAMES:]])
             return read_again(self.windows, trimmed, seconds, transcript, phrases, step=step)
-        return transcript
 
     def timed(self, samples: Float32, text: str) -> list[TimedWord]:
         """The words of `text`, which was said in [N] samples, with their times; none where they

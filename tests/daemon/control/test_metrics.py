@@ -60,7 +60,9 @@ def test_turns_rounds_and_what_is_so_are_told(start: Start, folder: Path) -> Non
 def test_the_stages_of_a_turn_are_timed() -> None:
     events = Events()
     metrics = Metrics(no_status, events)
-    events.publish(SpeechEnded(turn=7))
+    events.publish(Heard(turn=5, source="microphone", text="begun early"))
+    events.publish(SpeechEnded(turn=5, silence_seconds=0.5))
+    events.publish(SpeechEnded(turn=7, silence_seconds=0.5))
     events.publish(Heard(turn=6, source="text", text="typed"))
     events.publish(Heard(turn=7, source="microphone", text="said"))
     events.publish(Heard(turn=7, source="microphone", text="said once more"))
@@ -68,17 +70,20 @@ def test_the_stages_of_a_turn_are_timed() -> None:
     events.publish(ReplySaid(turn=7, first_sound_ms=800.0, **said))
     events.publish(ReplySaid(turn=8, first_sound_ms=None, **said))
     for turn in range(500):
-        events.publish(SpeechEnded(turn=100 + turn))
+        events.publish(SpeechEnded(turn=100 + turn, silence_seconds=0.5))
+        events.publish(Heard(turn=1000 + turn, source="microphone", text="begun early"))
     found = {
         sample.name: sample.value
-        for kind in (metrics._hearing, metrics._first_sounds)
+        for kind in (metrics._hearing, metrics._first_sounds, metrics._silences)
         for family in kind.collect()
         for sample in family.samples
     }
-    assert found["attune_hearing_seconds_count"] == 1
+    assert found["attune_hearing_seconds_count"] == 2
+    assert found["attune_endpoint_seconds_count"] == 502
+    assert found["attune_endpoint_seconds_sum"] == 251
     assert found["attune_first_sound_seconds_count"] == 1
     assert found["attune_first_sound_seconds_sum"] == 0.8
-    assert len(metrics._ended_at) == 100
+    assert len(metrics._ended_at) == len(metrics._heard_early) == 100
 
 
 def no_status() -> Status:

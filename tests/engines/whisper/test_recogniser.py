@@ -20,6 +20,7 @@ from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.files import sha256_of
 from engines.models.general_speech import read_prompts
+from engines.spans import recording
 from engines.types import Transcript
 from engines.whisper.ctranslate2_file import read_ctranslate2, with_variables
 from engines.whisper.encoder import encoder_mel
@@ -211,3 +212,16 @@ def test_a_change_of_another_shape_is_one_clear_line(
     other = replace(weights, changes={LAYER: wide})
     with pytest.raises(AttuneError, match=f"changes the layer {LAYER}"):
         dict(merged_variables(other, read_ctranslate2(whisper_folder / "model.bin")))
+
+
+def test_hearing_is_timed_where_somebody_keeps_a_record(
+    recogniser: Recogniser, general_speech: Path
+) -> None:
+    said = prompt(general_speech, "agent-alreadyon")
+    with recording() as spans:
+        recogniser.transcribe(said)
+    assert [one.name for one in spans][:2] == ["encode", "read"]
+    assert all(one.began_at < one.ended_at for one in spans)
+    assert spans[0].ended_at <= spans[1].began_at
+    recogniser.transcribe(said)
+    assert spans[2:] == [one for one in spans[2:] if one.name == "rescore"]
