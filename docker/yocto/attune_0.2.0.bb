@@ -29,9 +29,9 @@ GROUPADD_PARAM:${PN} = "--system render"
 FILES:${PN} += "${prefix}/lib/attune ${prefix}/lib/systemd ${prefix}/lib/sysusers.d ${prefix}/lib/tmpfiles.d ${sysconfdir}/attune"
 CONFFILES:${PN} = "${sysconfdir}/attune/attune.toml"
 
-# Of these, OpenEmbedded's layers do not have ctranslate2, faster-whisper, gguf, hibari-tts, llama-cpp-python, onnxruntime,
-# pyopen-wakeword, pywebrtc-audio, soxr, text2num and wyoming: the layer that takes this recipe up brings them, and the package attune-models with the models of
-# engines/models/models.toml below /usr/share/attune (`make install-models`).
+# Of these, OpenEmbedded's layers do not have ctranslate2, faster-whisper, gguf, hibari-tts, llama-cpp-python, onnxruntime, the
+# packages of OpenTelemetry, pyopen-wakeword, pywebrtc-audio, soxr, text2num and wyoming: the layer that takes this recipe up brings
+# them, and the package attune-models with the models of engines/models/models.toml below /usr/share/attune (`make install-models`).
 RDEPENDS:${PN} = "\
     attune-models \
     espeak \
@@ -53,6 +53,8 @@ RDEPENDS:${PN} = "\
     python3-num2words \
     python3-numpy \
     python3-onnxruntime \
+    python3-opentelemetry-exporter-otlp-proto-http \
+    python3-opentelemetry-sdk \
     python3-pint \
     python3-platformdirs \
     python3-python-multipart \
@@ -61,6 +63,7 @@ RDEPENDS:${PN} = "\
     python3-pydantic \
     python3-pyopen-wakeword \
     python3-pywebrtc-audio \
+    python3-requests \
     python3-rich \
     python3-safetensors \
     python3-sounddevice \
