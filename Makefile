@@ -68,6 +68,11 @@ test-images: ready deb ## As root: build the packages and the container image, a
 test-homeassistant: ready ## As root: run a real Home Assistant beside a daemon (a gigabyte and five minutes the first time)
 	$(BIN)/pytest -m homeassistant tests/homeassistant
 
+.PHONY: pictures
+pictures: TEST_PACKAGES += debootstrap chromium pngquant
+pictures: ready ## As root: take the pictures of a real Home Assistant with Attune in it (as test-homeassistant; needs npm)
+	$(BIN)/python -m tests.homeassistant.pictures
+
 .PHONY: test-clients
 test-clients: ready ## Use a daemon with OpenAI's own client, and with requests made from its OpenAPI document (about eight minutes)
 	$(BIN)/pytest -m clients tests/clients

@@ -3,10 +3,7 @@
 They are constants: what a user said is in the slots, and never part of a template.
 """
 
-_WHAT = (
-    "{% if slots.name %}{{ slots.name }}{% elif slots.area %}{{ slots.area }}{% else %}That"
-    "{% endif %}"
-)
+_WHAT = "{% set what = slots.name or slots.area or 'That' %}{{ what[:1] | upper }}{{ what[1:] }}"
 _SAID = {
     "HassTurnOn": f"{_WHAT} is on.",
     "HassTurnOff": f"{_WHAT} is off.",

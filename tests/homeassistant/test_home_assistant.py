@@ -21,12 +21,9 @@ from daemon.client.temporary_daemon import private_daemon
 from engines.audio.recordings import read_audio, write_flac
 from engines.types import SAMPLE_RATE_HZ
 from tests.bench.world import fresh_state, settings_of
+from tests.homeassistant.debian_system import HERE, installed_system, surroundings
 from tests.support.audio_fixtures import flite
 from tests.support.http_house import free_port
-from tests.support.places import PROJECT
-
-HERE = Path(__file__).parent
-SYSTEM = PROJECT / "build" / "homeassistant"
 
 pytestmark = [
     pytest.mark.homeassistant,
@@ -37,25 +34,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[Path]:
-    subprocess.run(["sh", str(HERE / "install.sh"), str(SYSTEM)], check=True)
-    mounted = []
-    for name in ("proc", "dev"):
-        subprocess.run(["mount", "--bind", f"/{name}", str(SYSTEM / name)], check=True)
-        mounted.append(SYSTEM / name)
-    yield SYSTEM
-    for one in mounted:
-        subprocess.run(["umount", str(one)], check=True)
-
-
-def surroundings() -> dict[str, str]:
-    return {
-        "PATH": "/ha/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": "/root",
-        "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
-        "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
-        "UV_NATIVE_TLS": "1",
-        **{name: os.environ[name] for name in ("PIP_INDEX_URL",) if name in os.environ},
-    }
+    with installed_system() as folder:
+        yield folder
 
 
 def waited(path: Path, process: "subprocess.Popen[str]") -> None:

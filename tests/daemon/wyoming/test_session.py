@@ -117,8 +117,8 @@ def test_what_home_assistant_can_do_goes_back_as_an_intent() -> None:
         [("name", "kitchen light")],
     )
     assert intent.text == (
-        "{% if slots.name %}{{ slots.name }}{% elif slots.area %}{{ slots.area }}{% else %}That"
-        "{% endif %} is on."
+        "{% set what = slots.name or slots.area or 'That' %}"
+        "{{ what[:1] | upper }}{{ what[1:] }} is on."
     )
     assert understanding.hands_over == [("house",)]
 
