@@ -42,6 +42,9 @@ from .jobs.systemd_launch import handing_over
 from .listening.input import AudioInput, AudioSources
 from .listening.wake import WakePlan
 from .own_abilities import OwnAbilities, make_abilities
+from .privacy.consent import Consent
+from .privacy.keeping import Keeping
+from .privacy.private_time import PrivateTime
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .serving.manager import ModelManager
@@ -207,6 +210,7 @@ def start(
     http = start_http(stack, settings, voice, attention) if settings.http.address else None
 
     store = start_store(stack, settings, given.clocks)
+    keeping = Keeping(Consent(store), PrivateTime(store), settings.audio.keep)
     vocabulary = PersonalVocabulary(store)
     models = start_models(stack, settings, given, store, vocabulary, events)
     shadow = make_shadow(settings, given.clocks, models, store, attention, events)
@@ -217,6 +221,7 @@ def start(
         stack,
         settings,
         store,
+        keeping,
         speaker,
         attention,
         events,
@@ -225,14 +230,25 @@ def start(
     vocabulary.expect_also(lambda: own.words)
     toolbox = start_tools(stack, settings, given, models, attention)
     conversation = start_conversation(
-        stack, settings, given, models, store, speaker, attention, events, own, toolbox
+        stack, settings, given, models, store, keeping, speaker, attention, events, own, toolbox
     )
     housekeeping = start_housekeeping(stack, settings, given.clocks, models, store, attention)
     labeller = Labeller(
-        store, attention, models.transcribe, lambda: models.writes_labels, given.clocks
+        store,
+        attention,
+        models.transcribe,
+        lambda: keeping.consent.agreed and models.writes_labels,
+        given.clocks,
     )
     inputs = RoundInputs(
-        settings, store, attention, labeller, models.files, models.general, given.clocks
+        settings,
+        store,
+        keeping.consent,
+        attention,
+        labeller,
+        models.files,
+        models.general,
+        given.clocks,
     )
     scheduler = start_scheduler(
         stack, settings, given, inputs, models, guard, housekeeping, attention, events
@@ -275,7 +291,7 @@ def start(
         pace=spoken.pace,
         conversation=conversation,
         alarms=own.told_alarms,
-        private_seconds=lambda: own.private.left_seconds,
+        keeping=keeping,
         tools=lambda: toolbox.for_people,
         speaker=speaker,
         housekeeping=housekeeping,
@@ -303,6 +319,7 @@ def start(
         attention=attention,
         events=events,
         store=store,
+        keeping=keeping,
         vocabulary=vocabulary,
         scheduler=scheduler,
         generations=settings.generations,
@@ -515,6 +532,7 @@ def start_conversation(
     given: Surroundings,
     models: ModelManager,
     store: Store,
+    keeping: Keeping,
     speaker: Speaker | None,
     attention: Attention,
     events: Events,
@@ -534,7 +552,7 @@ def start_conversation(
         preparation=(Preparation(speaker.prepare, speaker.forget) if speaker is not None else None),
         abilities=own.abilities,
         tools=toolbox,
-        private=lambda: own.private.left_seconds > 0,
+        may_keep=lambda: keeping.allowed,
     )
     stack.callback(conversation.close)
     return conversation

@@ -13,14 +13,14 @@ from pathlib import Path
 from engines.errors import AttuneError
 from engines.llm.gguf_file import parameters
 
-from .abilities.abilities import Abilities
+from .abilities.abilities import Abilities, Found
 from .abilities.ability import Ability
 from .abilities.catalogue import Parts, built_in
 from .abilities.installed import installed_abilities
 from .abilities.kept_lists import HouseLists, StoredLists
 from .abilities.no_house import no_house_ability
 from .abilities.patience import patient
-from .abilities.private_time import PrivateTime
+from .abilities.privacy import consent_question
 from .abilities.timers import Alarms
 from .alarms.keeper import AlarmKeeper
 from .alarms.local_zone import zone_reader
@@ -31,6 +31,8 @@ from .config.settings import Settings
 from .events.bus import Events
 from .house.client import HomeAssistant, read_token
 from .house.watch import HouseWatch
+from .privacy.consent import QUESTION
+from .privacy.keeping import Keeping
 from .speaking.speaker import Speaker
 from .store.store import Store
 
@@ -39,6 +41,7 @@ logger = logging.getLogger(__name__)
 LEAST_PARAMETERS = 500_000_000
 """The weights of the smallest language model that answers questions, unless the settings say
 otherwise."""
+_ASK_AFTER_TURNS = 3
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,6 @@ class OwnAbilities:
     """None if the settings want none."""
     shelf: AlarmShelf
     keeper: AlarmKeeper
-    private: PrivateTime
     house: HouseWatch | None
     """None if there is no house to be reached."""
 
@@ -79,6 +81,7 @@ def make_abilities(
     stack: ExitStack,
     settings: Settings,
     store: Store,
+    keeping: Keeping,
     speaker: Speaker | None,
     attention: Attention,
     events: Events,
@@ -98,15 +101,14 @@ def make_abilities(
         lambda: attention.needed and not ringer.rings,
     )
     stack.callback(keeper.stop)
-    private = PrivateTime(store, settings.audio.keep)
     if not settings.abilities.enabled:
-        return OwnAbilities(None, shelf, keeper, private, None)
+        return OwnAbilities(None, shelf, keeper, None)
     house, at_home = _house(stack, settings)
     stored = StoredLists(store)
     parts = Parts(
         store,
         Alarms(shelf, keeper),
-        private,
+        keeping,
         stored if house is None else HouseLists(house.assistant, lambda: house.home, stored),
     )
     if speaker is not None:
@@ -128,8 +130,30 @@ def make_abilities(
         lambda: knows_little(settings, replying_model()),
         keeper,
         settings.abilities.place,
+        ConsentQuestion(keeping) if any(one.name == "privacy" for one in kept) else lambda: None,
     )
-    return OwnAbilities(abilities, shelf, keeper, private, house)
+    return OwnAbilities(abilities, shelf, keeper, house)
+
+
+class ConsentQuestion:
+    """Puts the question whether what is said may be kept, once, when somebody has seen what Attune
+    is: after a few turns."""
+
+    def __init__(self, keeping: Keeping) -> None:
+        self._keeping = keeping
+        self._turns = 0
+
+    def __call__(self) -> Found | None:
+        """Return the question, if it is to be put now."""
+        keeping = self._keeping
+        if not keeping.recordings or not keeping.consent.to_be_asked:
+            return None
+        self._turns += 1
+        if self._turns < _ASK_AFTER_TURNS:
+            return None
+        keeping.consent.note_asked()
+        question = consent_question(keeping.consent, f"May I ask you something? {QUESTION}")
+        return Found("privacy", question)
 
 
 def _house(stack: ExitStack, settings: Settings) -> tuple[HouseWatch | None, Ability]:

@@ -65,13 +65,16 @@ class Abilities:
         knows_little: Callable[[], bool] = lambda: False,
         alarms: Ringing | None = None,
         place: str = "",
+        own_question: Callable[[], Found | None] = lambda: None,
     ) -> None:
         """`local_now` returns the time where the user is. `knows_little` says whether the language
-        model is too weak for questions. `place` is where the user is, in words."""
+        model is too weak for questions. `place` is where the user is, in words. `own_question`
+        returns a question that the user is asked once."""
         self._understanding = Understanding(abilities)
         self._local_now = local_now
         self._knows_little = knows_little
         self._place = place
+        self._own_question = own_question
         self._lock = threading.Lock()
         self.alarms = alarms or NothingRings()
 
@@ -125,6 +128,11 @@ class Abilities:
         if answer.if_yes is None and _acts(answer) and not _is_meant(found, texts[0]):
             answer = Answer("Shall I really do that?", if_yes=answer)
         return Found(found.ability.name, answer)
+
+    def own_question(self) -> Found | None:
+        """Return a question that is put to the user now, after a reply; None if there is none. Each
+        is returned once. Raises AttuneError if that cannot be stored."""
+        return self._own_question()
 
     def instead(self, text: str) -> str | None:
         """Return what is said in place of the language model's reply to `text`, which no ability

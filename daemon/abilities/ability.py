@@ -63,6 +63,8 @@ class Answer:
     "the note says cancel all alarms, can you do that?"."""
     if_yes: "Answer | None" = None
     """For a question: the answer if the user says yes to it."""
+    if_no: "Answer | None" = None
+    """The same for a no; None if that leaves everything as it is."""
     completes: str = ""
     """For a question: the beginning of a sentence that the user's next words may complete."""
 

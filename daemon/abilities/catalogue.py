@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..privacy.keeping import Keeping
 from ..store.store import Store
 from .ability import Ability
 from .arithmetic import arithmetic_ability
@@ -10,7 +11,6 @@ from .clock import clock_ability
 from .help import help_ability
 from .lists import Lists, list_ability
 from .privacy import privacy_ability
-from .private_time import PrivateTime
 from .reminders import reminder_ability
 from .talk import talk_ability
 from .timers import Alarms, alarm_ability, timer_ability
@@ -24,7 +24,7 @@ class Parts:
 
     store: Store
     alarms: Alarms
-    private: PrivateTime
+    keeping: Keeping
     lists: Lists
     volume: Callable[[], float] | None = None
     """The volume of the voice; None if there is no voice."""
@@ -42,7 +42,7 @@ def built_in(parts: Parts, others: Sequence[Ability] = ()) -> list[Ability]:
         arithmetic_ability(),
         unit_ability(),
         talk_ability(),
-        privacy_ability(parts.store, parts.private),
+        privacy_ability(parts.store, parts.keeping),
     ]
     if parts.volume is not None:
         found.append(volume_ability(parts.volume, parts.set_volume))

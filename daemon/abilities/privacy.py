@@ -1,12 +1,15 @@
-"""Forgets what was said, and keeps nothing for a while, if the user says so."""
+"""Keeps what is said, and learns from it, once the user agrees; forgets it, or keeps nothing for a
+while, if the user says so."""
 
 from ..alarms.spoken_times import duration, said_duration
+from ..privacy.consent import QUESTION, Consent
+from ..privacy.keeping import Keeping
 from ..store.store import Store
 from .ability import Ability, Answer, Request
 from .keywords.itself import privacy_wanted
-from .private_time import PrivateTime
 
 _USUAL_SECONDS = 3600
+_NOTHING_KEPT = "No. I keep nothing of what you say."
 SENTENCES = {
     "forget": (
         "(forget|delete|erase|remove) (that|it|this|what i [just] said|the last (thing|sentence"
@@ -31,6 +34,27 @@ SENTENCES = {
         "you (may|can) (record|learn|remember|listen) again",
         "(start|begin) (recording|learning|remembering) again",
     ),
+    "agree": (
+        "(learn|start learning|start to learn) (from me|from what i say|my voice)",
+        "you (may|can) (learn|keep|record|store|remember) (from me|what i say|my voice|from what i"
+        " say)",
+        "(turn|switch) on learning",
+        "(turn|switch) learning on",
+        "i (agree|allow you) to (learn|learning|record|recording|keep|keeping) [me|my voice|what i"
+        " say|from me]",
+        "i want you to learn (from me|my voice)",
+    ),
+    "disagree": (
+        "(stop|quit|end) (learning|recording|keeping) [from me|me|my voice|what i say] (for good"
+        "|for ever|forever|altogether|completely)",
+        "(do not|never) (learn|record|keep) [from] (me|my voice|what i say) (again|any more"
+        "|anymore|ever|ever again)",
+        "(turn|switch) off learning",
+        "(turn|switch) learning off",
+        "i [do] (no longer|not) (agree|allow you|want you) [any more] to (learn|record|keep"
+        " recordings) [from me|me|my voice|of me]",
+        "i take [back] my (consent|agreement) [back]",
+    ),
     "ask": (
         "(are you|is it) (recording|in private mode|private|learning) [me|now|from me]",
         "do you (record|keep|store|learn from) (me|this|what i say|my voice)",
@@ -44,19 +68,37 @@ SENTENCES = {
 }
 
 
-def privacy_ability(store: Store, private: PrivateTime) -> Ability:
+def privacy_ability(store: Store, keeping: Keeping) -> Ability:
     """What is kept of the user."""
     return Ability(
         name="privacy",
         example="forget that",
         sentences=SENTENCES,
-        answer=lambda request: _answer(request, store, private),
+        answer=lambda request: _answer(request, store, keeping),
         by_keywords=lambda request: privacy_wanted(request.slots["text"]),
         about=("private mode", "privacy", "about me"),
     )
 
 
-def _answer(request: Request, store: Store, private: PrivateTime) -> Answer | None:
+def consent_question(consent: Consent, asks: str = QUESTION) -> Answer:
+    """The question whether what is said may be kept."""
+    return Answer(
+        asks,
+        if_yes=Answer(
+            'Thank you. You can say "forget that" or "stop learning for good" at any time.',
+            lambda: _decide(consent, agreed=True),
+            lambda: _decide(consent, agreed=False),
+        ),
+        if_no=Answer("Then I keep nothing.", lambda: _decide(consent, agreed=False)),
+    )
+
+
+def _decide(consent: Consent, *, agreed: bool) -> None:
+    consent.decide(agreed, "voice")
+
+
+def _answer(request: Request, store: Store, keeping: Keeping) -> Answer | None:
+    consent, private = keeping.consent, keeping.private
     match request.intent:
         case "forget":
             last = request.last
@@ -69,18 +111,35 @@ def _answer(request: Request, store: Store, private: PrivateTime) -> Answer | No
             if read is None or read[1]:
                 return None
             seconds = read[0]
+            if not consent.agreed:
+                return Answer("I keep nothing of what you say anyway.")
             return Answer(
                 f"I keep nothing of what is said for {said_duration(seconds)}.",
                 lambda: private.begin(seconds),
                 private.end,
             )
-        case "private_end":
-            return Answer("I learn from what you say again.", private.end, grave=True)
+        case "agree" | "private_end":
+            if not keeping.recordings:
+                return Answer("The settings of this device want no recordings kept.")
+            if not consent.agreed:
+                return consent_question(consent)
+            again = " again" if private.left_seconds else ""
+            return Answer(f"I learn from what you say{again}.", private.end, grave=True)
+        case "disagree":
+            if not consent.agreed:
+                return Answer("I keep nothing of what you say anyway.")
+            return Answer(
+                "I keep nothing more of what you say. What I kept before is still here.",
+                lambda: _decide(consent, agreed=False),
+                lambda: _decide(consent, agreed=True),
+            )
         case "ask":
+            if not consent.agreed:
+                return Answer(_NOTHING_KEPT)
             if private.left_seconds:
                 left = said_duration(60 * round(private.left_seconds / 60) or 60)
                 return Answer(f"No. I keep nothing for {left}.")
-            if not private.keeps:
+            if not keeping.recordings:
                 return Answer("No. I keep no recordings.")
             return Answer("Yes. I keep what you say to me on this device, to learn your voice.")
         case "know":

@@ -31,6 +31,7 @@ from . import (
 )
 from .bench import command as bench
 from .common import settings, use_sources
+from .data.consent import consent
 from .demo.command import demo
 from .learn import adapt, correct, enroll
 from .spoken import voices, wake
@@ -120,6 +121,7 @@ app.command()(mode)
 app.command()(voices.say)
 app.command()(voices.stop)
 app.command()(wake.call)
+app.command()(consent)
 app.command()(enroll)
 app.command()(correct)
 app.command()(adapt)

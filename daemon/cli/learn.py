@@ -31,6 +31,7 @@ from .common import (
     print_json_line,
     settings,
 )
+from .data.consent import ensure_agreed
 from .sheet import Sheet
 
 
@@ -71,6 +72,7 @@ def enroll(
         _write_prompts(expanded(prompts))
         return
     assert manifest is not None
+    ensure_agreed()
     bad = 0
     for event in enroll_manifest(settings().control.socket, expanded(manifest), replace):
         bad += isinstance(event, BadRow)

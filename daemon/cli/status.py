@@ -2,6 +2,7 @@
 settings."""
 
 from collections.abc import Mapping
+from datetime import date
 
 import typer
 from rich.markup import escape
@@ -11,7 +12,7 @@ from engines.wake.words import NONE
 
 from ..control.requests import GetMetrics, GetStatus, Reload
 from ..events.learning import AdaptationStatus
-from ..events.service import LabelsLeftOut, MetricsText, ShadowStatus, Status
+from ..events.service import KeepingStatus, LabelsLeftOut, MetricsText, ShadowStatus, Status
 from ..events.speaking import SpeakingStatus
 from ..events.wake import WakeStatus
 from ..listening.status import ListenerStatus
@@ -65,11 +66,7 @@ def _lines(found: Status) -> list[Line]:
         *([("mode", found.mode)] if found.mode != "assistant" else []),
         *([("turns", found.end_of_turn)] if found.end_of_turn else []),
         *[("due" if not place else "", one) for place, one in enumerate(found.alarms)],
-        *(
-            [("private", f"nothing is kept for {_minutes(found.private_seconds)}")]
-            if found.private_seconds
-            else []
-        ),
+        ("kept", told_keeping(found.keeping)),
         *([("tools", found.tools)] if found.tools else []),
         *([("called by", _called_by(found.wake))] if found.wake.word != NONE else []),
         ("speaking", _speaking(found.speaking)),
@@ -100,6 +97,22 @@ def _lines(found: Status) -> list[Line]:
         first = "no reply" if turn.first_token_ms is None else f"{turn.first_token_ms:.0f} ms"
         lines.append((f"turn {turn.id}", f"{turn.route}, {first}: “{turn.heard}” → “{turn.reply}”"))
     return lines
+
+
+def told_keeping(keeping: KeepingStatus) -> str:
+    """Say whether what is said is kept, and why."""
+    if keeping.agreed is None:
+        return "nothing of what you say: you have not agreed (`attune consent on`)"
+    day = "" if keeping.since is None else f" on {date.fromtimestamp(keeping.since).isoformat()}"
+    by = f", by {keeping.by.removeprefix('by ')}"
+    if not keeping.agreed:
+        return f"nothing of what you say, as you wanted{day}{by}"
+    agreed = f"you agreed{day}{by}; `attune consent off` ends it"
+    if keeping.private_seconds:
+        return f"nothing of what you say for {_minutes(keeping.private_seconds)} (private)"
+    if not keeping.recordings:
+        return "the texts of turns, and no recordings: audio.keep is false"
+    return f"what you say, to learn from it: {agreed}"
 
 
 def _hearing(listening: ListenerStatus) -> str:

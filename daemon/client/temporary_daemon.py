@@ -12,8 +12,8 @@ from pathlib import Path
 from engines.errors import AttuneError
 from engines.jobs.programs import COMMAND_LINE, program
 
-from ..control.requests import GetStatus
-from ..events.service import Status
+from ..control.requests import GetStatus, SetConsent
+from ..events.service import Consented, Status
 from ..jobs.launch import start_on_leash
 from .socket_client import ask_for
 
@@ -22,10 +22,13 @@ _STOP_SECONDS = 30.0
 
 
 @contextmanager
-def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Status]:
+def private_daemon(
+    environment: Mapping[str, str], log: Path, *, keeps: bool = True
+) -> Iterator[Status]:
     """Run `attune serve` with the settings in `environment` (keys without `ATTUNE__`; no other
     setting of this process's environment reaches it) and its log in `log`. Yields its first status,
-    and stops the daemon when the block, or the calling thread, ends.
+    and stops the daemon when the block, or the calling thread, ends. It `keeps` what is said to it,
+    and learns from it, as if its user had agreed.
 
     `CONTROL__SOCKET` must be among the settings. Raises AttuneError with the last line of the log
     if the daemon does not start.
@@ -41,8 +44,12 @@ def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Status
             stdout=lines,
             stderr=lines,
         )
+    control = Path(environment["CONTROL__SOCKET"])
     try:
-        yield _first_status(Path(environment["CONTROL__SOCKET"]), process, log)
+        found = _first_status(control, process, log)
+        if keeps:
+            ask_for(Consented, control, SetConsent(agreed=True))
+        yield found
     finally:
         process.terminate()
         try:

@@ -29,7 +29,7 @@ from ..events.learning import (
     RoundPlanned,
     ServingChanged,
 )
-from ..events.service import Following, MetricsText, Reloading
+from ..events.service import Consented, Following, MetricsText, Reloading
 from ..events.speaking import Silenced, TextSaid
 from ..events.turns import Alive, ClientLeft, Level, ModeChanged
 from ..events.vocabulary import ListedPhrase, VocabularyListed
@@ -37,6 +37,8 @@ from ..events.wake import Called, CallEnded
 from ..listening.input import AudioInput
 from ..listening.takes import TakeRecorder
 from ..listening.wake import WakeGate
+from ..privacy.consent import HOW
+from ..privacy.keeping import Keeping
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
 from ..serving.moves import Moves
@@ -54,7 +56,7 @@ from .enrolment import MAX_SECONDS, take_up
 from .metrics import Metrics
 from .own_phrase import learn, read_takes, record_takes
 from .server import Message
-from .status import StatusReader
+from .status import StatusReader, keeping_status
 from .why import why
 
 _ALIVE_SECONDS = 10.0
@@ -83,6 +85,7 @@ class Service:
     attention: Attention
     events: Events
     store: Store
+    keeping: Keeping
     vocabulary: PersonalVocabulary
     scheduler: RoundScheduler
     generations: Path
@@ -138,6 +141,10 @@ def answer(
         case requests.SetMode():
             service.conversation.set_mode(request.mode)
             events = _one(ModeChanged(mode=request.mode))
+        case requests.SetConsent():
+            if request.agreed is not None:
+                service.keeping.consent.decide(request.agreed, request.by)
+            events = _one(Consented(keeping=keeping_status(service.keeping)))
         case requests.Follow():
             events = _follow(service, request, client)
         case requests.Adapt():
@@ -360,6 +367,7 @@ def _planned(plan: Plan) -> RoundPlanned:
 
 
 def _correct(service: Service, request: requests.Correct) -> Generator[Event, None, None]:
+    _check_agreed(service)
     turn = (
         service.store.history.last_spoken_turn()
         if request.turn is None
@@ -421,7 +429,14 @@ def _vocabulary(
     yield VocabularyListed(phrases=listed, added=added, removed=removed)
 
 
+def _check_agreed(service: Service) -> None:
+    """Raise AttuneError if nothing of the user's may be kept."""
+    if not service.keeping.consent.agreed:
+        raise AttuneError(f"nothing is kept of what you say: nobody has agreed to it; {HOW}")
+
+
 def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event, None, None]:
+    _check_agreed(service)
     service.attention.begin()  # no round may start on half of an enrolment
     try:
         with closing(row_stream.receive(descriptor)) as rows:

@@ -104,6 +104,16 @@ class LearnPhrase(Request):
     takes: int = Field(USUAL_TAKES, ge=LEAST_TAKES, le=MOST_TAKES)
 
 
+class SetConsent(Request):
+    """Note whether the user agrees that what is said is kept, and learned from; None only asks what
+    was decided."""
+
+    command: Literal["consent"] = "consent"
+    agreed: bool | None = None
+    by: Literal["command line", "page"] = "command line"
+    """Where the user was asked."""
+
+
 class SetMode(Request):
     """Use what is heard in another way from now on."""
 
@@ -187,6 +197,7 @@ KINDS: tuple[type[Request], ...] = (
     Call,
     LearnPhrase,
     SetMode,
+    SetConsent,
     Follow,
     Adapt,
     ChangeVocabulary,

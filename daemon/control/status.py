@@ -10,13 +10,14 @@ from ..clocks import Clocks
 from ..config.settings import Settings
 from ..conversation.conversation import Conversation
 from ..conversation.turn_pace import TurnPace
-from ..events.service import LabelsLeftOut, Status
+from ..events.service import KeepingStatus, LabelsLeftOut, Status
 from ..events.speaking import SpeakingStatus
 from ..events.wake import WakeStatus
 from ..housekeeping import Housekeeping
 from ..installation import version
 from ..listening.input import AudioInput
 from ..listening.wake import WakePlan
+from ..privacy.keeping import Keeping
 from ..promotion.shadow import Shadow
 from ..serving.manager import ModelManager
 from ..speaking.chosen_voice import NONE
@@ -49,8 +50,7 @@ class StatusReader:
     conversation: Conversation
     alarms: Callable[[], tuple[str, ...]]
     """Returns every timer, alarm and reminder, for people."""
-    private_seconds: Callable[[], float]
-    """Returns the seconds for which nothing is kept of what is said."""
+    keeping: Keeping
     tools: Callable[[], str]
     """Returns which tools the language model may call and why, for people; empty if there are
     none."""
@@ -90,7 +90,7 @@ class StatusReader:
             mode=self.conversation.mode,
             end_of_turn=self.pace.why,
             alarms=self.alarms(),
-            private_seconds=self.private_seconds(),
+            keeping=keeping_status(self.keeping),
             tools=self.tools(),
             speaking=self._speaking(),
             attentive=self.attention.needed,
@@ -131,6 +131,19 @@ class StatusReader:
             f"{self.audio_input.state}; {routes.route} route{by}; learning: {learning.state}"
             f" {learning.stage}"
         )
+
+
+def keeping_status(keeping: Keeping) -> KeepingStatus:
+    """Return whether what is said is kept, and why."""
+    last = keeping.consent.last
+    return KeepingStatus(
+        now=keeping.allowed,
+        agreed=last.agreed if last is not None else None,
+        by=last.by if last is not None else "",
+        since=last.at if last is not None else None,
+        recordings=keeping.recordings,
+        private_seconds=keeping.private.left_seconds,
+    )
 
 
 def _left_out(faults: Mapping[str, LabelFault]) -> LabelsLeftOut:

@@ -211,6 +211,8 @@ class Answering:
         silent = handed_over or isinstance(move, SayNothing | FallSilent)
         if memory.mode == "assistant" and not silent:
             reply = self._with_missed(turn, reply)
+            if asked_by is None and isinstance(move, Answer):
+                reply, asked_by = self._with_question(turn, reply)
         if isinstance(move, Answer | Repeat) and move.confirmed is not None:
             self._confirm(move.confirmed)
         if isinstance(move, Switch):
@@ -363,7 +365,8 @@ class Answering:
                 case "yes":
                     return replace(asked, answer=asked.answer.if_yes)
                 case "no":
-                    return replace(asked, answer=AbilityAnswer("Then I leave it."))
+                    no = asked.answer.if_no or AbilityAnswer("Then I leave it.")
+                    return replace(asked, answer=no)
                 case None:
                     pass
         completes = asked.answer.completes if asked is not None else ""
@@ -442,6 +445,21 @@ class Answering:
             text=f"{reply.text}{told.text}".strip(),
             first_piece_at=reply.first_piece_at or told.first_piece_at,
         )
+
+    def _with_question(self, turn: QueuedTurn, reply: _Reply) -> tuple[_Reply, Found | None]:
+        """Put a question of an ability's own after a reply to what was said at the device, if there
+        is one to be put."""
+        if turn.source != "microphone" or not reply.text or reply.cut_short:
+            return reply, None
+        try:
+            found = self._abilities.own_question()
+        except AttuneError as error:
+            logger.error("a question cannot be put: %s", error)
+            return reply, None
+        if found is None:
+            return reply, None
+        told = self._say(turn, f" {found.answer.reply}")
+        return replace(reply, text=f"{reply.text}{told.text}"), found
 
     def _kept(self, turn: QueuedTurn) -> None:
         """Wait until `turn` is kept, if it was begun early. Raises TurnAbandoned if it is not."""

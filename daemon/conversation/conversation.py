@@ -63,20 +63,19 @@ class Conversation:
         preparation: Preparation | None = None,
         abilities: Abilities | None = None,
         tools: Tools | None = None,
-        private: Callable[[], bool] = lambda: False,
+        may_keep: Callable[[], bool] = lambda: True,
     ) -> None:
         """Start the thread. It calls `alive` before each step of a reply, and at least every
         _ROUND_SECONDS while it does not wait for a model. With `keeps_audio`, the audio of spoken
         turns is stored. `preparation` is for replies that were begun early.
         Without `abilities` the language model answers everything; `tools` are those that it may
-        call. While `private`, nothing is
-        stored."""
+        call. Nothing is stored unless `may_keep`."""
         self._alive = alive
         self._preparation = preparation
         self._lender = lender
         self._events = events
         self._attention = attention
-        self._log = TurnLog(store, keeps_audio, private)
+        self._log = TurnLog(store, keeps_audio, may_keep)
         self._answering = Answering(
             store, settings, self._log, clocks, self._publish, self._go_on, abilities, tools
         )
@@ -166,6 +165,7 @@ class Conversation:
                 longest_pause_seconds=segment.longest_pause_seconds,
                 replaces=replaces,
                 early=Early(self._preparation),
+                may_keep=self._log.may_keep(),
             )
             self._append(turn)
             return turn
@@ -332,6 +332,7 @@ class Conversation:
                 events,
                 abandoned or threading.Event(),
                 tuple(expected),
+                may_keep=self._log.may_keep(),
             )
 
     @property

@@ -46,6 +46,8 @@ class QueuedTurn:
     """Phrases that are likelier than other words, beside the user's own."""
     learn: bool = True
     """Whether the audio is kept, to learn from."""
+    may_keep: bool = True
+    """Whether anything of it may be kept, as the user wanted it when it was said."""
     longest_pause_seconds: float | None = None
     """The longest silence within what was said; None if that is not known."""
     replaces: int | None = None
@@ -99,14 +101,14 @@ class TurnLog:
 
     store: Store
     keeps_audio: bool
-    private: Callable[[], bool] = lambda: False
-    """Whether nothing may be kept now."""
+    may_keep: Callable[[], bool] = lambda: True
+    """Whether anything may be kept now."""
 
     def keep(self, queued: QueuedTurn, turn: Turn) -> KeptTurn:
         """Store the turn, or store it later if another program holds the database. The reply was
-        given already, so an error is returned as a warning and not raised. In private nothing is
-        stored."""
-        if self.private():
+        given already, so an error is returned as a warning and not raised. Nothing is stored
+        unless the user lets it be."""
+        if not (queued.may_keep and self.may_keep()):
             return KeptTurn()
         try:
             stored = self.store.later.do(
@@ -147,9 +149,8 @@ class TurnLog:
     def keeps_audio_of(self, queued: QueuedTurn) -> bool:
         """Whether the audio of a turn is stored."""
         learn = queued.early.learn if queued.early is not None else queued.learn
-        return (
-            self.keeps_audio and learn and not self.private() and not isinstance(queued.words, str)
-        )
+        may_keep = queued.may_keep and self.may_keep()
+        return self.keeps_audio and learn and may_keep and not isinstance(queued.words, str)
 
     def keep_audio_or_tell(self, queued: QueuedTurn) -> None:
         """Store the audio of a turn that was not answered. Never raises."""

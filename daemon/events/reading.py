@@ -19,7 +19,7 @@ from .learning import (
     ShadowEnded,
 )
 from .report import Why
-from .service import Following, MetricsText, Reloading, Status
+from .service import Consented, Following, MetricsText, Reloading, Status
 from .speaking import ReplySaid, Silenced, TextSaid
 from .turns import (
     Alive,
@@ -63,6 +63,7 @@ AnyEvent = Annotated[
     | Level
     | ModeChanged
     | MetricsText
+    | Consented
     | PhraseCompared
     | PhraseLearnt
     | RecordingPlayed

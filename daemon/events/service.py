@@ -36,6 +36,30 @@ class ShadowStatus(EventPart):
     problem: str = Field("", exclude_if=is_empty)
 
 
+class KeepingStatus(EventPart):
+    """Whether what is said is kept, to learn from it."""
+
+    now: bool
+    """Whether anything said now is stored."""
+    agreed: bool | None
+    """What the user decided last; None if nobody has decided."""
+    by: str = Field("", exclude_if=is_empty)
+    """How that was said."""
+    since: float | None = None
+    """When it was said, in seconds since the epoch."""
+    recordings: bool = True
+    """Whether the settings want recordings kept."""
+    private_seconds: float = 0.0
+    """The seconds for which nothing is kept, because the user wants it so; 0 if there are none."""
+
+
+class Consented(Event):
+    """The answer to `attune consent`."""
+
+    event: Literal["consent"] = "consent"
+    keeping: KeepingStatus
+
+
 class Status(Event):
     """The answer to `attune status`."""
 
@@ -65,8 +89,7 @@ class Status(Event):
     """How long a silence ends a turn, and why."""
     alarms: tuple[str, ...] = ()
     """Every timer, alarm and reminder, for people."""
-    private_seconds: float = 0.0
-    """The seconds for which nothing is kept of what is said; 0 if it may be."""
+    keeping: KeepingStatus
     tools: str = ""
     """Which tools the language model may call and why, for people; empty if there are none."""
     wake: WakeStatus = WakeStatus()

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
+from ..privacy.consent import HOW
+
 _PAUSED = "training is paused by the user"
+_NOT_AGREED = f"nobody has agreed to it: {HOW}"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Snapshot:
     seconds_since_failure: float = inf
     paused: bool = False
     """Whether the user has paused training."""
+    agreed: bool = True
+    """Whether the user agreed that Attune learns."""
     in_shadow: int | None = None
     """The generation that runs in shadow before it is promoted; None if none does."""
     minute_of_day: int | None = 0
@@ -110,11 +115,13 @@ def decide(snapshot: Snapshot, limits: Limits) -> Decision:
 
 def may_start(snapshot: Snapshot, limits: Limits) -> Decision:
     """Decide whether the machine allows a round that the user asked for. A pause, quiet, history,
-    numbers and load do not matter then.
+    numbers and load do not matter then; whether the user agreed to learning does.
 
     On a machine that other programs keep busy, the round has low priority: it takes longer, but it
     ends.
     """
+    if not snapshot.agreed:
+        return Decision(False, _NOT_AGREED)
     obstacle = next(_machine_obstacles(snapshot.board, limits), None)
     return Decision(obstacle is None, obstacle or "asked for")
 
@@ -123,6 +130,8 @@ def may_go_on(snapshot: Snapshot, limits: Limits) -> Decision:
     """Decide whether a running round may go on. The limits are laxer than at the start, so that the
     load of the round does not end the round."""
     board = snapshot.board
+    if not snapshot.agreed:
+        return Decision(False, _NOT_AGREED)
     if snapshot.paused:
         return Decision(False, _PAUSED)
     if not board.available_bytes >= limits.floor_available_bytes:
@@ -155,6 +164,8 @@ def retry_wait_seconds(consecutive_failures: int, limits: Limits) -> float:
 
 def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
     # Every comparison is written so that a reading which is not a number counts as an obstacle.
+    if not snapshot.agreed:
+        yield _NOT_AGREED
     if snapshot.paused:
         yield _PAUSED
     if snapshot.speaking:

@@ -14,6 +14,7 @@ from ..attention import Attention
 from ..clocks import REAL_TIME, Clocks, is_set
 from ..config.hours import hours_of
 from ..config.settings import Settings
+from ..privacy.consent import Consent
 from ..store.faulty_labels import FaultyLabels
 from ..store.label_audit import told_left_out
 from ..store.label_check import LabelFault
@@ -40,6 +41,7 @@ class RoundInputs:
         self,
         settings: Settings,
         store: Store,
+        consent: Consent,
         attention: Attention,
         labeller: Labeller,
         engines: EngineFiles,
@@ -48,6 +50,7 @@ class RoundInputs:
     ) -> None:
         self._settings = settings
         self._store = store
+        self._consent = consent
         self._attention = attention
         self._labeller = labeller
         self._engines = engines
@@ -68,6 +71,7 @@ class RoundInputs:
             seconds_since_speech=self._attention.quiet_seconds(),
             seconds_since_round=self._store.history.seconds_since_round(),
             paused=not self._settings.idle.enabled,
+            agreed=self._consent.agreed,
             in_shadow=number_in_shadow(self._settings.generations),
             minute_of_day=_minute_of_day(self._clocks.wall()),
         )

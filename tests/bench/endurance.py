@@ -37,6 +37,7 @@ from engines.errors import AttuneError
 from engines.models.general_speech import retention_examples
 from engines.types import Float32, Transcript
 from tests.bench.world import fresh_state, speak
+from tests.support.consent import agree
 from tests.support.fake_child import FAKE
 from tests.support.fakes import FakeTranscriber, fake_models, tone, write_base
 from tests.support.running_daemon import measured
@@ -122,6 +123,7 @@ def main() -> int:
             round_command=tuple(child),
             clocks=ahead.clocks(),
         )
+        agree(settings.state_dir)
         with App(settings, surroundings):
             for day in range(arguments.days):
                 missed = _day(settings, folder, ahead, said, arguments.utterances)

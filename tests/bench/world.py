@@ -10,6 +10,7 @@ from daemon.cli.common import settings
 from engines.jobs.programs import DEMO_SPEAKERS, program
 from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL
+from tests.support.consent import agree
 
 Rows = list[dict[str, str]]
 
@@ -34,7 +35,7 @@ def fresh_state(folder: Path) -> Path:
     generations = folder / "generations"
     generations.mkdir(parents=True)
     shutil.copytree(settings().generations / "0000", generations / "0000")
-    return folder
+    return agree(folder)
 
 
 def settings_of(state: Path, socket: Path, **more: object) -> dict[str, str]:

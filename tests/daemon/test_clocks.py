@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,7 @@ from daemon.attention import Attention
 from daemon.clocks import REAL_TIME, SET_AFTER
 from daemon.config.settings import Settings
 from daemon.housekeeping import Housekeeping
+from daemon.privacy.consent import Consent
 from daemon.serving.moves import Moves
 from daemon.store.orphans import adopt_orphans
 from daemon.store.records import Round, Turn
@@ -299,7 +301,17 @@ def test_hours_cannot_be_kept_by_a_clock_that_was_never_set(
     monkeypatch.setattr("daemon.training.round_inputs.read_board", lambda _: Board(10**10, 10**10))
     time = Time(wall=1000.0)
     with house(tmp_path, time) as home:
-        learning = RoundInputs(home.settings, home.store, Attention(), None, None, [], time.clocks)  # type: ignore[arg-type]
+        nothing: Any = None
+        learning = RoundInputs(
+            home.settings,
+            home.store,
+            Consent(home.store),
+            Attention(),
+            nothing,
+            nothing,
+            [],
+            time.clocks,
+        )
         assert learning.snapshot().minute_of_day is None
         time.wall = SET_AFTER
         assert learning.snapshot().minute_of_day is not None

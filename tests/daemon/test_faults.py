@@ -24,6 +24,7 @@ from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.generations.folder import projector_of
 from engines.models.manifest import find_model
+from tests.support.consent import agree
 from tests.support.fakes import fake_models, tone, write_base
 from tests.support.places import cache_dir
 
@@ -103,6 +104,7 @@ def only_line(code: object, err: str) -> str:
 @contextmanager
 def running(folder: Path) -> Iterator[Settings]:
     settings = load_settings(Path(os.devnull), environment=environment(folder)).settings
+    agree(settings.state_dir)
     with App(settings, Surroundings(open_models=fake_models)):
         yield settings
 

@@ -21,6 +21,7 @@ from daemon.store.store import Store
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.types import Float32, Transcript
+from tests.support.consent import agree
 from tests.support.fakes import PROVEN, tone, transcribe
 from tests.support.running_daemon import folder, make_settings
 from tests.support.tiny_daemon import OPENS_FOR_EVER
@@ -105,6 +106,7 @@ def test_while_a_manifest_is_taken_up(folder: Path) -> None:
     (folder / "manifest.jsonl").write_text(
         '{"audio": "a.flac", "text": "a tone"}\n' * 5000, encoding="utf-8"
     )
+    agree(folder / "state")
     with daemon(folder, "serving at"):
         enrolment = enroll(
             make_settings(folder).control.socket,

@@ -10,13 +10,15 @@ from daemon.abilities.ability import LastTurn
 from daemon.abilities.catalogue import Parts, built_in
 from daemon.abilities.kept_lists import StoredLists
 from daemon.abilities.no_house import no_house_ability
-from daemon.abilities.private_time import PrivateTime
 from daemon.abilities.sentences.small_talk import small_talk
 from daemon.abilities.timers import Alarms
 from daemon.alarms.keeper import AlarmKeeper
 from daemon.alarms.shelf import AlarmShelf
 from daemon.conversation.dialogue import Answer, decide
 from daemon.events.bus import Events
+from daemon.privacy.consent import Consent
+from daemon.privacy.keeping import Keeping
+from daemon.privacy.private_time import PrivateTime
 from daemon.store.store import Store
 from engines.errors import AttuneError
 from engines.types import Transcript
@@ -51,12 +53,13 @@ class AbilityWorld:
         self.keeper = AlarmKeeper(
             self.shelf, self.store, Events(), lambda text: None, lambda: None, lambda: False
         )
-        self.private = PrivateTime(self.store, keeps=True)
+        self.consent = Consent(self.store)
+        self.private = PrivateTime(self.store)
         self.lists = StoredLists(self.store)
         parts = Parts(
             self.store,
             Alarms(self.shelf, self.keeper),
-            self.private,
+            Keeping(self.consent, self.private, recordings=True),
             self.lists,
             lambda: self.volume,
             self._set_volume,
@@ -76,6 +79,8 @@ class AbilityWorld:
             for table in ("alarms", "list_items", "missed_alarms"):
                 connection.execute(f"DELETE FROM {table}")
         self.private.end()
+        if not self.consent.agreed:
+            self.consent.decide(True, "command line")
         self.volume, self.forgotten = 0.6, 0
         self._last: LastTurn | None = None
         self._completes = ""

@@ -10,6 +10,7 @@ from daemon.client.socket_client import request
 from daemon.config.settings import Settings
 from daemon.control.server import Message
 from engines.errors import AttuneError
+from tests.support.consent import agree
 
 PATIENCE_SECONDS = 120
 
@@ -23,6 +24,7 @@ class FollowedDaemon:
         self.events: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
     def start(self) -> None:
+        agree(self.settings.state_dir)
         self.app.__enter__()
         threading.Thread(target=self._follow, daemon=True).start()
         assert self.next("following")

@@ -14,6 +14,7 @@ import pytest
 from daemon.app import App, Surroundings
 from daemon.config.settings import Settings
 from daemon.http.tokens import Tokens, tokens_path
+from tests.support.consent import agree
 from tests.support.fake_child import eventually
 from tests.support.fake_speech import speaking_surroundings
 from tests.support.running_daemon import make_settings
@@ -111,6 +112,7 @@ class HttpHouse(HttpClient):
             folder,
             **{"speaking.voice": "hum", "http.address": f"127.0.0.1:{self.port}", **flags},
         )
+        agree(self.settings.state_dir)
         self.app = App(self.settings, surroundings)
 
     @property

@@ -17,10 +17,12 @@ from daemon.config.settings import Settings
 from daemon.config.sources import load_settings
 from daemon.control.server import Message
 from daemon.serving.models import ServingModels
+from daemon.store.store import DATABASE
 from daemon.training.idle import Board
 from engines.audio.recordings import write_flac
 from engines.jobs.footprints import footprints_path, write_footprints
 from tests.daemon.training.test_memory_plan import FOOTPRINTS
+from tests.support.consent import agree
 from tests.support.fake_child import FAKE
 from tests.support.fakes import fake_models, tone
 
@@ -97,11 +99,14 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
             mode: str = "done",
             open_models: Callable[[Settings], ServingModels] = fake_models,
             clocks: Clocks = REAL_TIME,
+            agreed: bool = True,
             **flags: object,
         ) -> Daemon:
             if not footprints_path(folder / "cache").exists():
                 measured(folder / "cache")
             daemon = Daemon(make_settings(folder, **flags), mode, open_models, clocks)
+            if agreed and not (daemon.settings.state_dir / DATABASE).exists():
+                agree(daemon.settings.state_dir)
             stack.enter_context(daemon.app)
             return daemon
 

@@ -13,6 +13,9 @@ from daemon.abilities.installed import GROUP, installed_abilities
 from daemon.attention import Attention
 from daemon.events.bus import Events
 from daemon.own_abilities import LEAST_PARAMETERS, OwnAbilities, knows_little, make_abilities
+from daemon.privacy.consent import Consent
+from daemon.privacy.keeping import Keeping
+from daemon.privacy.private_time import PrivateTime
 from daemon.store.store import Store
 from engines.errors import AttuneError
 from tests.support.fake_home_assistant import TOKEN, fake_home_assistant
@@ -39,9 +42,9 @@ def made(folder: Path, **settings: Any) -> OwnAbilities:
     with ExitStack() as stack:
         store = Store(folder)
         stack.callback(store.close)
-        return make_abilities(
-            stack, make_settings(folder, **settings), store, None, Attention(), Events(), Path
-        )
+        keeping = Keeping(Consent(store), PrivateTime(store), recordings=True)
+        wanted = make_settings(folder, **settings)
+        return make_abilities(stack, wanted, store, keeping, None, Attention(), Events(), Path)
 
 
 def names(own: OwnAbilities) -> list[str]:

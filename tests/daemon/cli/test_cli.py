@@ -13,6 +13,7 @@ from daemon.cli.__main__ import main
 from daemon.config.sources import load_settings
 from daemon.training.idle import Board
 from engines.audio.recordings import write_flac
+from tests.support.consent import agree
 from tests.support.fake_child import FAKE
 from tests.support.fakes import fake_models, tone, write_base
 from tests.support.running_daemon import measured
@@ -60,6 +61,7 @@ def attune(
 def daemon(folder: Path) -> Iterator[App]:
     write_base(folder / "state" / "generations")
     measured(folder / "cache")
+    agree(folder / "state")
     surroundings = Surroundings(
         open_models=fake_models, round_command=(sys.executable, str(FAKE), "done")
     )
@@ -220,6 +222,18 @@ def test_sentences_to_read_are_written_into_a_new_file(attune: Attune, folder: P
     assert (code, "File exists" in err) == (1, True)
     assert attune("enroll")[0] == 2
     assert attune("enroll", "--prompts", path, "--from", path)[0] == 2
+
+
+def test_what_is_kept_is_the_users_decision(attune: Attune, daemon: App, folder: Path) -> None:
+    assert attune("consent", "off")[1].startswith("kept: nothing of what you say, as you wanted on")
+    (folder / "good.jsonl").write_text('{"audio": "a.flac", "text": "x"}', encoding="utf-8")
+    assert "`attune consent on`" in one_line(attune("enroll", "--from", folder / "good.jsonl"))
+    assert "nothing of what you say" in attune("status")[1]
+    code, out, _ = attune("consent", "on")
+    assert code == 0
+    assert out.startswith("kept: what you say, to learn from it: you agreed on 2")
+    assert attune("consent")[1] == out
+    assert json.loads(attune("consent", "--json")[1])["by"] == "command line"
 
 
 def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: Path) -> None:

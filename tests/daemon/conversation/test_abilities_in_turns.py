@@ -258,7 +258,7 @@ def test_in_other_modes_nothing_is_done(house: Early, bells: Bells) -> None:
 
 def test_in_private_nothing_is_kept(tmp_path: Path, bells: Bells) -> None:
     private = [True]
-    house = Early(tmp_path, abilities=bells.abilities(), private=lambda: private[0])
+    house = Early(tmp_path, abilities=bells.abilities(), may_keep=lambda: not private[0])
     list(house.conversation.ask(SEGMENT.samples, "file"))
     assert bells.rung == ["300"]
     counts = house.store.counts()

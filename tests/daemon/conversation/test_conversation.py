@@ -55,7 +55,7 @@ class House:
         alive: Callable[[], None] = unwatched,
         keeps_audio: bool = True,
         abilities: Abilities | None = None,
-        private: Callable[[], bool] = lambda: False,
+        may_keep: Callable[[], bool] = lambda: True,
         tools: Tools | None = None,
         language_model: EchoLanguageModel | None = None,
         **settings: float | bool,
@@ -87,7 +87,7 @@ class House:
             alive=alive,
             abilities=abilities,
             tools=tools,
-            private=private,
+            may_keep=may_keep,
         )
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.jobs.messages import Example
 from engines.types import SAMPLE_RATE_HZ
+from tests.support.consent import agree
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Start, folder, start
 from tests.support.stored_labels import labelled
@@ -210,6 +211,7 @@ def test_a_round_without_a_label_that_can_be_true_says_so(start: Start, folder: 
     store = Store(folder / "state")
     store.add_label(store.add_utterance(tone(1.0), "enrolled").id, "?!", "enrolled")
     store.close()
+    agree(folder / "state")
     last = start().do("adapt")[-1]
     assert last["outcome"] == "failed"
     assert "1 label was left out (1: it has no word" in str(last["last_reason"])

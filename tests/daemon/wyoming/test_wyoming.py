@@ -43,6 +43,7 @@ from engines.device.memory import proportional_bytes
 from engines.types import SAMPLE_RATE_HZ, Float32
 from tests.engines.wake.test_own_phrase import silence, take
 from tests.support.audio_fixtures import espeak
+from tests.support.consent import agree
 from tests.support.fake_child import eventually
 from tests.support.fake_speech import RATE_HZ, hum, speaking_surroundings
 from tests.support.running_daemon import folder, make_settings
@@ -64,6 +65,7 @@ class House:
             folder,
             **{"speaking.voice": "hum", "wyoming.address": f"127.0.0.1:{self.port}", **flags},
         )
+        agree(self.settings.state_dir)
         self.app = App(self.settings, speaking_surroundings())
 
     def talk(self, what: Callable[[AsyncTcpClient], Awaitable[Answer]]) -> Answer:

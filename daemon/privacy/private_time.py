@@ -9,11 +9,9 @@ _LONGEST_SECONDS = 100 * 3600.0
 class PrivateTime:
     """Whether something may be kept now."""
 
-    def __init__(self, store: Store, keeps: bool) -> None:
-        """Go on with what was begun before a restart, as far as the wall clock tells. `keeps` says
-        whether anything is kept otherwise."""
+    def __init__(self, store: Store) -> None:
+        """Go on with what was begun before a restart, as far as the wall clock tells."""
         self._store = store
-        self.keeps = keeps
         rows = store.rows("SELECT until_wall FROM private_time")
         left = min(rows[0][0] - store.clocks.wall(), _LONGEST_SECONDS) if rows else 0.0
         self._until = store.clocks.elapsed() + left

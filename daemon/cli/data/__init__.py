@@ -1,0 +1,1 @@
+"""The commands about what Attune keeps of its user."""

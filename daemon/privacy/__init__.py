@@ -1,0 +1,1 @@
+"""What the user has allowed to be kept, and for how long nothing is."""
