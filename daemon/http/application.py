@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
@@ -15,7 +16,7 @@ from engines.errors import AttuneError, TurnAbandoned
 from ..installation import version
 from . import commands, health
 from .errors import RefusedError, body, refusal
-from .gate import Gate
+from .gate import MOST_BODY_BYTES, Gate
 from .offered import Offered
 from .openai import chat, fine_tuning, models, speech, transcriptions
 from .realtime import route as realtime
@@ -38,6 +39,8 @@ _STATUSES = {
 def make_application(offered: Offered) -> FastAPI:
     """The application that serves `offered`."""
     http = offered.settings.http
+    # What is said is not written to a disk, not even for a moment; a body has no more than this.
+    MultiPartParser.spool_max_size = MOST_BODY_BYTES
 
     def count(path: str, status: int, seconds: float) -> None:
         if (running := offered.running()) is not None:

@@ -218,3 +218,17 @@ def test_the_document_tells_every_path_and_no_422(start_house: Start) -> None:
     document = start_house().get("/openapi.json").json
     assert HEAR in document["paths"]
     assert '"422"' not in json.dumps(document)
+
+
+def test_a_long_recording_is_not_written_to_a_disk(
+    start_house: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **more: object) -> None:
+        raise AssertionError("a file was made for what was said")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    write_wav(tmp_path / "a.wav", np.tile(tone(1.0, 440), 40))
+    recording = (tmp_path / "a.wav").read_bytes()
+    assert len(recording) > 1_200_000
+    assert start_house().upload(HEAR, recording).status == 200
