@@ -4,7 +4,7 @@ other place wires them."""
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -43,12 +43,15 @@ from .listening.input import AudioInput, AudioSources
 from .listening.wake import WakePlan
 from .own_abilities import OwnAbilities, make_abilities
 from .privacy.consent import Consent
+from .privacy.forgetting import WHY, Forgetting, Places, finish, withdrawing
 from .privacy.keeping import Keeping
 from .privacy.private_time import PrivateTime
+from .privacy.receipts import Receipts
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .serving.manager import ModelManager
 from .serving.models import ServingModels, open_models
+from .serving.moves import Moves
 from .speaking.chosen_voice import NONE, daemon_voice
 from .speaking.loudspeaker import Loudspeaker
 from .speaking.network_voice import NetworkVoice, network_voice
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _QUIET_POLL_SECONDS = 0.02
+_ROUND_ENDS_SECONDS = 60.0
 _TRY_TOOLS_EVERY_SECONDS = 30.0
 
 
@@ -217,11 +221,13 @@ def start(
     speaker = start_speaking(stack, settings, given, attention, events)
     on_network = [service for service in (wyoming, http) if service is not None]
     guard = make_guard(settings, bare_bytes, models, shadow, speaker, voice)
+    forgetting_later: list[Forgetting] = []  # it needs what is made of the abilities
     own = make_abilities(
         stack,
         settings,
         store,
         keeping,
+        lambda: forgetting_later[0],
         speaker,
         attention,
         events,
@@ -250,6 +256,10 @@ def start(
         models.general,
         given.clocks,
     )
+    forgetting = make_forgetting(
+        settings, store, models, conversation, vocabulary, lambda: scheduler
+    )
+    forgetting_later.append(forgetting)
     scheduler = start_scheduler(
         stack, settings, given, inputs, models, guard, housekeeping, attention, events
     )
@@ -320,6 +330,7 @@ def start(
         events=events,
         store=store,
         keeping=keeping,
+        forgetting=forgetting,
         vocabulary=vocabulary,
         scheduler=scheduler,
         generations=settings.generations,
@@ -417,9 +428,16 @@ def start_store(stack: ExitStack, settings: Settings, clocks: Clocks) -> Store:
     store = Store(settings.state_dir, clocks)
     stack.callback(store.close)
     try:
+        # Before anything is served, and before what is left of it becomes utterances again.
+        moves = Moves(settings.generations, lambda _: None, store.history.add_move)
+        finish(store, places(settings), Receipts(settings.state_dir), withdrawing(moves))
         adopt_orphans(store, clocks.wall())
     except DatabaseBusyError as error:
-        logger.warning("audio files that no row names are looked for at the next start: %s", error)
+        logger.warning(
+            "what is being forgotten, and audio files that no row names, are looked after at the"
+            " next start: %s",
+            error,
+        )
     return store
 
 
@@ -556,6 +574,44 @@ def start_conversation(
     )
     stack.callback(conversation.close)
     return conversation
+
+
+def places(settings: Settings) -> Places:
+    """Where there may be something of what was said, besides the store."""
+    return Places(
+        settings.generations, settings.state_dir / "jobs", settings.cache_dir / "features"
+    )
+
+
+def make_forgetting(
+    settings: Settings,
+    store: Store,
+    models: ModelManager,
+    conversation: Conversation,
+    vocabulary: PersonalVocabulary,
+    scheduler: Callable[[], RoundScheduler],
+) -> Forgetting:
+    """Make what forgets what was said."""
+
+    def withdraw(numbers: Collection[int]) -> int | None:
+        if not numbers:
+            return models.routes.generation
+        serves = models.moves.withdraw(numbers, WHY)
+        models.reload()
+        return serves
+
+    def forgotten() -> None:
+        conversation.forget_all()
+        vocabulary.read_again()
+
+    return Forgetting(
+        store,
+        places(settings),
+        Receipts(settings.state_dir),
+        withdraw,
+        lambda: scheduler().stand_still(_ROUND_ENDS_SECONDS),
+        forgotten,
+    )
 
 
 def start_speaking(

@@ -32,6 +32,7 @@ from .events.bus import Events
 from .house.client import HomeAssistant, read_token
 from .house.watch import HouseWatch
 from .privacy.consent import QUESTION
+from .privacy.forgetting import Forgetting
 from .privacy.keeping import Keeping
 from .speaking.speaker import Speaker
 from .store.store import Store
@@ -82,6 +83,7 @@ def make_abilities(
     settings: Settings,
     store: Store,
     keeping: Keeping,
+    forgetting: Callable[[], Forgetting],
     speaker: Speaker | None,
     attention: Attention,
     events: Events,
@@ -109,6 +111,7 @@ def make_abilities(
         store,
         Alarms(shelf, keeper),
         keeping,
+        forgetting,
         stored if house is None else HouseLists(house.assistant, lambda: house.home, stored),
     )
     if speaker is not None:

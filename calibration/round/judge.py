@@ -2,7 +2,7 @@
 a generation. Loads no torch."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
@@ -13,7 +13,9 @@ from engines.device.memory import peak_resident_bytes
 from engines.files import sha256_of
 from engines.generations.card import MOST_DOUBTED, Card
 from engines.generations.folder import (
+    BASE,
     RECOGNISER,
+    Generation,
     read_generation,
     write_generation,
 )
@@ -37,6 +39,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     where an engine or the parent fails."""
     began = process_time()
     folder = RoundFolder(job.folder)
+    given = [example.id for example in job.examples]
     # A label that has no words after normalisation ("Um.") would only count added words as errors.
     examples = [
         example for example in job.examples if not example.holdout or normalise(example.text)
@@ -86,6 +89,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         parent=job.parent,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe=projector.recipe,
+        learnt_from=learnt_from(given, parent),
         examples_by_origin=dict(Counter(example.origin for example in training)),
         labels_left_out=job.labels_left_out,
         doubted=folder.doubted[:MOST_DOUBTED],
@@ -116,6 +120,14 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         files[RECOGNISER] = recogniser
     write_generation(job.generations, job.number, card, files)
     return StageRecord()
+
+
+def learnt_from(given: Sequence[str], parent: Generation) -> tuple[str, ...] | None:
+    """The utterances that a generation has learnt from which was trained from `parent`, and trained
+    on or judged by the utterances `given`; None where nobody knows what `parent` has learnt from.
+    The base has learnt from no user."""
+    before = () if parent.number == BASE else parent.card.learnt_from
+    return None if before is None else tuple(sorted({*before, *given}))
 
 
 def _transcribed(

@@ -12,7 +12,9 @@ class LastTurn:
     heard: str
     reply: str
     forget: Callable[[], None]
-    """Removes the turn and its recording."""
+    """Removes the turn from what is remembered and stored, and leaves its recording."""
+    utterance: str | None = None
+    """Id of its recording; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Answer:
     """Whether `act` reaches into the house, or takes away or changes what is there. A sentence that
     tells what somebody said is asked about first then, even if it asks for something itself, as in
     "the note says cancel all alarms, can you do that?"."""
+    keeps_turn: bool = True
+    """Whether the turn may be kept, as any other: not if it names what is to be forgotten."""
     if_yes: "Answer | None" = None
     """For a question: the answer if the user says yes to it."""
     if_no: "Answer | None" = None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..privacy.forgetting import Forgetting
 from ..privacy.keeping import Keeping
 from ..store.store import Store
 from .ability import Ability
@@ -25,6 +26,7 @@ class Parts:
     store: Store
     alarms: Alarms
     keeping: Keeping
+    forgetting: Callable[[], Forgetting]
     lists: Lists
     volume: Callable[[], float] | None = None
     """The volume of the voice; None if there is no voice."""
@@ -42,7 +44,7 @@ def built_in(parts: Parts, others: Sequence[Ability] = ()) -> list[Ability]:
         arithmetic_ability(),
         unit_ability(),
         talk_ability(),
-        privacy_ability(parts.store, parts.keeping),
+        privacy_ability(parts.store, parts.keeping, parts.forgetting),
     ]
     if parts.volume is not None:
         found.append(volume_ability(parts.volume, parts.set_volume))

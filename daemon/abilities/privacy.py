@@ -1,11 +1,16 @@
 """Keeps what is said, and learns from it, once the user agrees; forgets it, or keeps nothing for a
 while, if the user says so."""
 
+from collections.abc import Callable
+
 from ..alarms.spoken_times import duration, said_duration
 from ..privacy.consent import QUESTION, Consent
+from ..privacy.forgetting import Forgetting
 from ..privacy.keeping import Keeping
+from ..privacy.scope import Scope
 from ..store.store import Store
-from .ability import Ability, Answer, Request
+from . import forget
+from .ability import Ability, Answer, LastTurn, Request
 from .keywords.itself import privacy_wanted
 
 _USUAL_SECONDS = 3600
@@ -68,13 +73,20 @@ SENTENCES = {
 }
 
 
-def privacy_ability(store: Store, keeping: Keeping) -> Ability:
+def privacy_ability(
+    store: Store, keeping: Keeping, forgetting: Callable[[], Forgetting]
+) -> Ability:
     """What is kept of the user."""
     return Ability(
         name="privacy",
         example="forget that",
-        sentences=SENTENCES,
-        answer=lambda request: _answer(request, store, keeping),
+        sentences=SENTENCES | forget.SENTENCES,
+        lists={"day": forget.DAYS},
+        answer=lambda request: (
+            forget.forget_answer(request, forgetting)
+            if request.intent in forget.SENTENCES
+            else _answer(request, store, keeping, forgetting)
+        ),
         by_keywords=lambda request: privacy_wanted(request.slots["text"]),
         about=("private mode", "privacy", "about me"),
     )
@@ -97,14 +109,16 @@ def _decide(consent: Consent, *, agreed: bool) -> None:
     consent.decide(agreed, "voice")
 
 
-def _answer(request: Request, store: Store, keeping: Keeping) -> Answer | None:
+def _answer(
+    request: Request, store: Store, keeping: Keeping, forgetting: Callable[[], Forgetting]
+) -> Answer | None:
     consent, private = keeping.consent, keeping.private
     match request.intent:
         case "forget":
             last = request.last
             if last is None or not last.heard.strip():
                 return Answer("There is nothing to forget.")
-            return Answer("I have forgotten it.", last.forget, grave=True)
+            return Answer("I have forgotten it.", lambda: _forget(last, forgetting()), grave=True)
         case "private":
             length = request.slots.get("length")
             read = duration(length) if length is not None else (_USUAL_SECONDS, "")
@@ -145,6 +159,12 @@ def _answer(request: Request, store: Store, keeping: Keeping) -> Answer | None:
         case "know":
             return Answer(_known(store))
     return None
+
+
+def _forget(last: LastTurn, forgetting: Forgetting) -> None:
+    last.forget()
+    if last.utterance is not None:
+        forgetting.forget(Scope(utterances=(last.utterance,)))
 
 
 def _known(store: Store) -> str:

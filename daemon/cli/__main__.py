@@ -31,6 +31,7 @@ from . import (
 )
 from .bench import command as bench
 from .common import settings, use_sources
+from .data import command as data
 from .data.consent import consent
 from .demo.command import demo
 from .learn import adapt, correct, enroll
@@ -130,6 +131,7 @@ app.command()(demo)
 app.command()(generations.why)
 app.command()(doctor.doctor)
 app.add_typer(generations.app, name="generations")
+app.add_typer(data.app, name="data")
 app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(voices.app, name="voices")
 app.add_typer(wake.app, name="wake")

@@ -12,7 +12,8 @@ from engines.wake.words import NONE
 
 from ..control.requests import GetMetrics, GetStatus, Reload
 from ..events.learning import AdaptationStatus
-from ..events.service import KeepingStatus, LabelsLeftOut, MetricsText, ShadowStatus, Status
+from ..events.privacy import KeepingStatus
+from ..events.service import LabelsLeftOut, MetricsText, ShadowStatus, Status
 from ..events.speaking import SpeakingStatus
 from ..events.wake import WakeStatus
 from ..listening.status import ListenerStatus

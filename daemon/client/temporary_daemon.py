@@ -13,7 +13,8 @@ from engines.errors import AttuneError
 from engines.jobs.programs import COMMAND_LINE, program
 
 from ..control.requests import GetStatus, SetConsent
-from ..events.service import Consented, Status
+from ..events.privacy import Consented
+from ..events.service import Status
 from ..jobs.launch import start_on_leash
 from .socket_client import ask_for
 

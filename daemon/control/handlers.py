@@ -29,7 +29,14 @@ from ..events.learning import (
     RoundPlanned,
     ServingChanged,
 )
-from ..events.service import Consented, Following, MetricsText, Reloading
+from ..events.privacy import (
+    Consented,
+    Forgotten,
+    KeptListed,
+    KeptUtterance,
+    ToBeForgotten,
+)
+from ..events.service import Following, MetricsText, Reloading
 from ..events.speaking import Silenced, TextSaid
 from ..events.turns import Alive, ClientLeft, Level, ModeChanged
 from ..events.vocabulary import ListedPhrase, VocabularyListed
@@ -38,7 +45,10 @@ from ..listening.input import AudioInput
 from ..listening.takes import TakeRecorder
 from ..listening.wake import WakeGate
 from ..privacy.consent import HOW
+from ..privacy.forgetting import Forgetting
 from ..privacy.keeping import Keeping
+from ..privacy.kept import kept
+from ..privacy.scope import Scope
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
 from ..serving.moves import Moves
@@ -86,6 +96,7 @@ class Service:
     events: Events
     store: Store
     keeping: Keeping
+    forgetting: Forgetting
     vocabulary: PersonalVocabulary
     scheduler: RoundScheduler
     generations: Path
@@ -145,6 +156,10 @@ def answer(
             if request.agreed is not None:
                 service.keeping.consent.decide(request.agreed, request.by)
             events = _one(Consented(keeping=keeping_status(service.keeping)))
+        case requests.ListKept():
+            events = _one(_list_kept(service, request))
+        case requests.Forget():
+            events = _forget(service, request)
         case requests.Follow():
             events = _follow(service, request, client)
         case requests.Adapt():
@@ -427,6 +442,56 @@ def _vocabulary(
         for one in service.vocabulary.own
     )
     yield VocabularyListed(phrases=listed, added=added, removed=removed)
+
+
+def _list_kept(service: Service, request: requests.ListKept) -> Event:
+    found, more = kept(service.store, request.since, request.until, request.word, request.most)
+    listed = tuple(
+        KeptUtterance(
+            utterance=one.utterance.id,
+            created_at=one.utterance.created_at,
+            seconds=one.utterance.seconds,
+            source=one.utterance.source,
+            text=one.text,
+            origin=one.origin,
+        )
+        for one in found
+    )
+    return KeptListed(utterances=listed, more=more)
+
+
+def _forget(service: Service, request: requests.Forget) -> Generator[Event, None, None]:
+    scope = Scope(
+        utterances=request.utterances,
+        turn=request.turn,
+        since=request.since,
+        until=request.until,
+        word=request.word,
+        everything=request.everything,
+    )
+    plan = service.forgetting.plan(scope)
+    yield ToBeForgotten(
+        utterances=len(plan.found.utterances),
+        seconds=plan.found.seconds,
+        turns=len(plan.found.turns),
+        others=plan.found.others,
+        generations=plan.generations,
+    )
+    if request.only_plan:
+        return
+    receipt = service.forgetting.forget(scope)
+    if receipt is None:
+        raise AttuneError("nothing of that is kept, so there is nothing to forget")
+    yield Forgotten(
+        receipt=receipt.model_dump_json(),
+        number=receipt.number,
+        utterances=receipt.utterances,
+        seconds=receipt.seconds,
+        turns=receipt.turns,
+        others=receipt.others,
+        withdrawn=receipt.withdrawn,
+        serves=receipt.serves,
+    )
 
 
 def _check_agreed(service: Service) -> None:

@@ -18,6 +18,7 @@ _MAX_TEXT_CHARACTERS = 8000
 _MAX_VOICE_CHARACTERS = 100
 _MAX_EXPECTED, _MAX_EXPECTED_CHARACTERS = 200, 200
 PhraseText = Annotated[str, Field(min_length=1, max_length=_MAX_EXPECTED_CHARACTERS)]
+UtteranceId = Annotated[str, Field(pattern=r"^[0-9a-f]{4,32}$")]
 _MAX_ID = 2**63 - 1
 """Largest id that SQLite stores."""
 
@@ -114,6 +115,43 @@ class SetConsent(Request):
     """Where the user was asked."""
 
 
+class ListKept(Request):
+    """List the recordings that are kept, the latest first: those of a time, or in which a word was
+    said."""
+
+    command: Literal["kept"] = "kept"
+    since: float | None = None
+    """Seconds since the epoch."""
+    until: float | None = None
+    word: str = Field("", max_length=_MAX_EXPECTED_CHARACTERS)
+    most: int = Field(100, ge=1, le=1000)
+
+
+class Forget(Request):
+    """Forget what was said, with everything that was made of it and learnt from it; or, with
+    `only_plan`, tell what that would be."""
+
+    command: Literal["forget"] = "forget"
+    utterances: tuple[UtteranceId, ...] = Field((), max_length=1000)
+    """Ids, or beginnings of ids that name one each."""
+    turn: int | None = Field(None, ge=0, le=_MAX_ID)
+    """Number of a turn; 0 for the last one."""
+    since: float | None = None
+    """Seconds since the epoch."""
+    until: float | None = None
+    word: str = Field("", max_length=_MAX_EXPECTED_CHARACTERS)
+    everything: bool = False
+    only_plan: bool = False
+
+    @model_validator(mode="after")
+    def _names_one_thing(self) -> Self:
+        span = self.since is not None or self.until is not None
+        given = [self.utterances, self.turn is not None, span, self.word, self.everything]
+        if sum(map(bool, given)) != 1:
+            raise ValueError("name utterances, a turn, a time, a word, or everything")
+        return self
+
+
 class SetMode(Request):
     """Use what is heard in another way from now on."""
 
@@ -198,6 +236,8 @@ KINDS: tuple[type[Request], ...] = (
     LearnPhrase,
     SetMode,
     SetConsent,
+    ListKept,
+    Forget,
     Follow,
     Adapt,
     ChangeVocabulary,

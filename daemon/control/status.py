@@ -10,7 +10,8 @@ from ..clocks import Clocks
 from ..config.settings import Settings
 from ..conversation.conversation import Conversation
 from ..conversation.turn_pace import TurnPace
-from ..events.service import KeepingStatus, LabelsLeftOut, Status
+from ..events.privacy import KeepingStatus
+from ..events.service import LabelsLeftOut, Status
 from ..events.speaking import SpeakingStatus
 from ..events.wake import WakeStatus
 from ..housekeeping import Housekeeping

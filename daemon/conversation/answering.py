@@ -57,7 +57,7 @@ from .dialogue import (
 from .memory import Memories
 from .tool_use import NAME as TOOLS
 from .tool_use import Tools, ToolUse
-from .turn_log import QueuedTurn, TurnLog
+from .turn_log import KeptTurn, QueuedTurn, TurnLog
 from .unanswered import Unanswered, WhatWasHeard
 
 logger = logging.getLogger(__name__)
@@ -110,6 +110,8 @@ class Answering:
         self._memories = Memories(clocks.elapsed(), settings.mode)
         self._memory = self._memories.device
         """The conversation of this turn."""
+        self._forgets = threading.Event()
+        """Set once nothing of what was said may be remembered."""
         self._spans: Sequence[Span] = ()
         """What took time in this turn so far."""
         self._model: LanguageModel | None = None
@@ -123,6 +125,11 @@ class Answering:
     @mode.setter
     def mode(self, mode: Mode) -> None:
         self._memories.device.mode = mode
+
+    def forget_all(self) -> None:
+        """Remember nothing of any conversation from the next turn on. May be called from any
+        thread."""
+        self._forgets.set()
 
     def turn_ended(self, turn: QueuedTurn) -> None:
         """Note that `turn` ended now, answered or not."""
@@ -288,7 +295,7 @@ class Answering:
             created_at=self._clocks.wall(),
             sure=heard.sure if heard.confidence is not None else None,
         )
-        kept = self._log.keep(turn, done)
+        kept = self._log.keep(turn, done) if by is None or by.answer.keeps_turn else KeptTurn()
         return TurnAnswered(
             turn=turn.told_number,
             source=turn.source,
@@ -400,6 +407,11 @@ class Answering:
 
     def _turn_to(self, turn: QueuedTurn, models: ModelLease) -> None:
         """Go on with the conversation of `turn`, or begin it anew if it was quiet for long."""
+        if self._forgets.is_set():
+            self._forgets.clear()
+            self._memories = Memories(self._clocks.elapsed(), self.mode)
+            self._memory, self._unanswered = self._memories.device, Unanswered()
+            self._model = None
         now, before = self._clocks.elapsed(), self._memory
         self._memory = memory = self._memories.of(turn.conversation, now)
         model = models.language_model
@@ -482,12 +494,12 @@ class Answering:
             return None
 
         def forget() -> None:
-            self._log.take_back(last.id, last.utterance)
+            self._log.take_back(last.id, None)
             if by_model:
                 models.withdraw()
             self._tools.forget_turn(last.turn)
 
-        return LastTurn(last.heard, last.reply, forget)
+        return LastTurn(last.heard, last.reply, forget, last.utterance)
 
     def _say(self, turn: QueuedTurn, text: str) -> _Reply:
         """Say `text` in place of a reply."""

@@ -292,6 +292,10 @@ class Conversation:
         """Use what is heard in another way from the next turn on."""
         self._answering.mode = mode
 
+    def forget_all(self) -> None:
+        """Remember nothing of what was said from the next turn on."""
+        self._answering.forget_all()
+
     def stop_reply(self) -> None:
         """End the current reply."""
         self._answering.interrupted.set()

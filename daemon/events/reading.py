@@ -18,8 +18,9 @@ from .learning import (
     ServingChanged,
     ShadowEnded,
 )
+from .privacy import Consented, Forgotten, KeptListed, ToBeForgotten
 from .report import Why
-from .service import Consented, Following, MetricsText, Reloading, Status
+from .service import Following, MetricsText, Reloading, Status
 from .speaking import ReplySaid, Silenced, TextSaid
 from .turns import (
     Alive,
@@ -64,6 +65,9 @@ AnyEvent = Annotated[
     | ModeChanged
     | MetricsText
     | Consented
+    | Forgotten
+    | KeptListed
+    | ToBeForgotten
     | PhraseCompared
     | PhraseLearnt
     | RecordingPlayed

@@ -8,6 +8,7 @@ from ..listening.status import ListenerStatus
 from ..store.records import Counts, Turn
 from .event import Event, EventPart, is_empty
 from .learning import AdaptationStatus
+from .privacy import KeepingStatus
 from .speaking import SpeakingStatus
 from .wake import WakeStatus
 
@@ -34,30 +35,6 @@ class ShadowStatus(EventPart):
     otherwise: int = 0
     """Number of turns that it heard differently from the served generation."""
     problem: str = Field("", exclude_if=is_empty)
-
-
-class KeepingStatus(EventPart):
-    """Whether what is said is kept, to learn from it."""
-
-    now: bool
-    """Whether anything said now is stored."""
-    agreed: bool | None
-    """What the user decided last; None if nobody has decided."""
-    by: str = Field("", exclude_if=is_empty)
-    """How that was said."""
-    since: float | None = None
-    """When it was said, in seconds since the epoch."""
-    recordings: bool = True
-    """Whether the settings want recordings kept."""
-    private_seconds: float = 0.0
-    """The seconds for which nothing is kept, because the user wants it so; 0 if there are none."""
-
-
-class Consented(Event):
-    """The answer to `attune consent`."""
-
-    event: Literal["consent"] = "consent"
-    keeping: KeepingStatus
 
 
 class Status(Event):

@@ -1,1 +1,1 @@
-"""What the user has allowed to be kept, and for how long nothing is."""
+"""What the user has allowed to be kept, and what is forgotten, with all that was made of it."""

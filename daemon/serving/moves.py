@@ -7,16 +7,18 @@ Knows the disk, and how to serve what a pointer names; no round and no model.
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from engines.errors import AttuneError
-from engines.generations.folder import BASE, Generation, sweep
+from engines.generations.folder import BASE, Generation, sweep, withdraw
 from engines.generations.pointers import (
     current,
+    leave,
     leave_shadow,
+    newest_other,
     number_in_shadow,
     pointed,
     previous,
@@ -138,6 +140,19 @@ class Moves:
         """Return the numbers of the generations that a pointer names, and the base's."""
         found = {_number(read, self._root) for read in (current, previous, shadow)}
         return {BASE, *(number for number in found if number is not None)}
+
+    def withdraw(self, numbers: Collection[int], why: str) -> int | None:
+        """Remove generations `numbers` for good: the newest that the current one goes back to, and
+        that is none of them, becomes current. Returns its number; None if there is none. The caller
+        has what is current served. Raises AttuneError or OSError, and may be called again then."""
+        with self._lock:
+            before = _number(current, self._root)
+            chosen = newest_other(self._root, numbers)
+            leave(self._root, numbers, chosen)
+            if chosen is not None and before != chosen:
+                self._record(chosen, why)
+            withdraw(self._root, numbers)
+            return chosen
 
     def drop(self, number: int) -> bool:
         """Remove generation `number` unless a pointer names it. Returns whether it was removed;

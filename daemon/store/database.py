@@ -18,6 +18,7 @@ from .schema import migrate
 _WRITE_WAIT_MS, _READ_WAIT_MS = 1000, 1000
 """Milliseconds to wait for another program's lock. Loops that give signs of life stand still
 meanwhile."""
+_SCRUB_TRIES = 10
 
 
 class DatabaseBusyError(AttuneError):
@@ -68,6 +69,19 @@ class Database:
                     yield self.connection
                 finally:
                     self._writer = None
+
+    def scrub(self) -> None:
+        """Rewrite the file, so that nothing of what was deleted is left in it or in its write-ahead
+        log. Raises DatabaseBusyError if another program reads meanwhile."""
+        with self.guarded(), self._lock:
+            self._check_open()
+            self.connection.execute("PRAGMA temp_store = MEMORY")  # not in another file
+            self.connection.execute("VACUUM")
+            for _ in range(_SCRUB_TRIES):
+                busy, *_ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy:
+                    return
+        raise DatabaseBusyError(f"another program reads the database {self._path}")
 
     def rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         """Return the rows that a query finds among what was committed and what this thread has

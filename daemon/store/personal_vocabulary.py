@@ -64,6 +64,11 @@ class PersonalVocabulary:
         others = [word for word in self._others() if _can_be_listened_for(word)]
         return self._book.and_also(others[:MAX_PHRASES])
 
+    def read_again(self) -> None:
+        """Expect the phrases that are stored now: some were removed."""
+        with self._lock:
+            self._book = PhraseBook(self._read())
+
     def add(self, phrases: Sequence[Phrase]) -> int:
         """Add phrases, or change the weight of those that are there, and return how many are new.
         What was heard in recordings is kept. Raises AttuneError, and changes nothing, if one cannot

@@ -236,8 +236,8 @@ class Store:
             path = self.audio_folder / name
             if left_seconds <= 0:
                 break
-            if said := _plain_words(text):
-                if _plain_words(words) in said or not path.is_file():
+            if said := plain_words(text):
+                if plain_words(words) in said or not path.is_file():
                     continue
                 found.append(path)
                 left_seconds -= length
@@ -380,13 +380,20 @@ class Store:
         """Return the rows that a query finds."""
         return self._database.rows(query, *values)
 
+    def scrub(self) -> None:
+        """Let nothing of what was deleted be left in any file of the database. Raises
+        DatabaseBusyError if another program reads it."""
+        self._database.scrub()
+        for log in self.path.parent.glob(f"{self.path.name}-wal.lost-*"):
+            log.unlink(missing_ok=True)  # of a database that was lost
+
     # --- inside
 
     def _utterance(self, row: tuple) -> Utterance:  # type: ignore[type-arg]
         return Utterance(row[0], row[1], row[2], row[3], self.audio_folder / row[4], bool(row[5]))
 
 
-def _plain_words(text: str) -> str:
+def plain_words(text: str) -> str:
     """The words of a text without marks, each between spaces; empty if it has none."""
     words = "".join(sign if sign.isalnum() else " " for sign in text.casefold()).split()
     return f" {' '.join(words)} " if words else ""

@@ -33,6 +33,8 @@ FRESH_AFTER_FAILURES = 3
 """Number of failures in a row after which a round does not go on from its checkpoint, which may be
 the cause."""
 
+_LOOK_SECONDS = 0.05
+
 _log = logging.getLogger(__name__)
 
 
@@ -123,6 +125,16 @@ class RoundScheduler:
             )
         signals.cancelled.set()
         signals.wake.set()
+
+    def stand_still(self, patience_seconds: float) -> None:
+        """Cancel the running round, if there is one, and wait until it has ended. Raises
+        AttuneError if that takes longer than `patience_seconds`."""
+        self.cancel()
+        until = time.monotonic() + patience_seconds
+        while self.status().state not in ("waiting", "stopped"):
+            if time.monotonic() > until:
+                raise AttuneError("the round that runs does not end; try again in a moment")
+            time.sleep(_LOOK_SECONDS)
 
     def status(self) -> AdaptationStatus:
         """Return what the scheduler is doing, and how the last round ended. May be called from any

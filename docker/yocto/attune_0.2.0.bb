@@ -39,6 +39,7 @@ RDEPENDS:${PN} = "\
     procps \
     python3-av \
     python3-core \
+    python3-cryptography \
     python3-ctranslate2 \
     python3-fastapi \
     python3-faster-whisper \

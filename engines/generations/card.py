@@ -62,6 +62,9 @@ class Card(Frozen):
     """The time of its making, in ISO 8601, UTC."""
     recipe: str
     """The name of the method that trained it, such as `embedlink-cif`."""
+    learnt_from: tuple[str, ...] | None = None
+    """The ids of the user's utterances that it, or any generation that it goes back to, was trained
+    on or judged by, sorted. None in cards of a time when that was not kept."""
     examples_by_origin: dict[str, int] = Field(default_factory=dict)
     labels_left_out: dict[str, int] = Field(default_factory=dict)
     """The number of utterances whose labels were neither trained on nor judged by, by the reason:

@@ -5,11 +5,12 @@ of every file.
 """
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,9 +30,11 @@ PROJECTOR = "projector.onnx"
 WEIGHTS = "projector.safetensors"
 RECOGNISER = "recogniser.safetensors"
 ADAPTER = "adapter.gguf"
+WITHDRAWN = "withdrawn"
+"""The name of the file that lists generations which may never be loaded again."""
 ADAPTER_WEIGHTS = "adapter"
 """The name of a folder in peft's own format."""
-MAX_CARD_BYTES = 1 << 20
+MAX_CARD_BYTES = 1 << 22
 MAX_NUMBER = 9999
 FOLDER = re.compile(r"\d{4}")
 _LEFTOVER = re.compile(r"\.(\d{4}|current|previous|shadow)\..+")
@@ -113,6 +116,10 @@ def read_generation(folder: Path) -> Generation:
         raise _damaged(folder, f"{CARD}: {told}") from None
     except OSError as error:
         raise _damaged(folder, f"{CARD}: {error.strerror}") from None
+    if hashlib.sha256(text).hexdigest() in withdrawn(folder.parent).values():
+        raise AttuneError(
+            f"generation {folder} was withdrawn: it had learnt from what the user wanted forgotten"
+        )
     if card.number != number:
         raise _damaged(folder, f"{CARD} belongs to generation {card.number}")
     for name, other in ((PROJECTOR, WEIGHTS), (WEIGHTS, PROJECTOR)):
@@ -150,9 +157,42 @@ def judged_against(root: Path, number: int) -> list[Card]:
 
 
 def next_number(root: Path) -> int:
-    """The number after the highest one taken, by whole and damaged folders alike; never that of the
-    base."""
-    return max((int(folder.name) for folder in _folders(root)), default=BASE) + 1
+    """The number after the highest one taken, by whole, damaged and withdrawn generations alike;
+    never that of the base."""
+    taken = [int(folder.name) for folder in _folders(root)]
+    return max([BASE, *taken, *withdrawn(root)]) + 1
+
+
+def withdrawn(root: Path) -> dict[int, str]:
+    """The generations that may never be loaded again: the sha256 of the card of each, by its
+    number."""
+    try:
+        lines = (root / WITHDRAWN).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise AttuneError(f"{root / WITHDRAWN} cannot be read: {error.strerror}") from None
+    found = [line.partition(" ") for line in lines]
+    return {int(number): digest for number, _, digest in found if number.isdigit()}
+
+
+def withdraw(root: Path, numbers: Collection[int]) -> None:
+    """Remove generations `numbers`, so that they cannot be loaded again, not even from a copy that
+    is put back. No pointer may name one of them. Killed at any instant, it may be called again.
+    Raises OSError where a folder cannot be removed."""
+    known = withdrawn(root)
+    for number in numbers:
+        card = root / f"{number:04d}" / CARD
+        if card.is_file():
+            known[number] = sha256_of(card)
+        known.setdefault(number, "")
+    lines = "".join(f"{number:04d} {digest}\n" for number, digest in sorted(known.items()))
+    write_atomically(root / WITHDRAWN, lines.encode())
+    for number in numbers:
+        folder = root / f"{number:04d}"
+        if folder.exists():
+            # Renamed first, because half a folder would be a damaged generation.
+            shutil.rmtree(folder.rename(root / f".{number:04d}.going"))
 
 
 def write_generation(root: Path, number: int, card: Card, files: dict[str, Path]) -> Generation:

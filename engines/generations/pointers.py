@@ -6,6 +6,7 @@ moved or copied.
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -111,6 +112,44 @@ def usable(root: Path) -> tuple[Generation | None, list[str]]:
         except AttuneError as error:
             reasons.append(str(error))
     return None, list(dict.fromkeys(reasons))
+
+
+def newest_other(root: Path, numbers: Collection[int]) -> int | None:
+    """The generation that serves where `numbers` are not to: the first that is none of them among
+    the one that serves, the one that this was trained from, and so on; else the base. None where
+    there is none."""
+    found, _ = usable(root)
+    while found is not None and found.number in numbers:
+        parent = found.card.parent
+        try:
+            found = None if parent is None else read_generation(root / f"{parent:04d}")
+        except AttuneError:
+            found = None  # it was dropped, or is damaged
+    if found is not None:
+        return found.number
+    return BASE if BASE not in numbers and (root / f"{BASE:04d}").exists() else None
+
+
+def leave(root: Path, numbers: Collection[int], chosen: int | None) -> None:
+    """Let no pointer name any of `numbers`: `current` names generation `chosen` then, or nothing
+    where that is None. Killed at any instant, it may be called again. Raises AttuneError where a
+    pointer cannot be moved."""
+    for pointer in ("current", "previous", "shadow"):
+        target = _link(root.parent / pointer)
+        if target is None or not FOLDER.fullmatch(name := target.rpartition("/")[2]):
+            continue
+        if int(name) not in numbers:
+            continue
+        if pointer == "current" and chosen is not None:
+            _point(root, "current", chosen)
+            continue
+        try:
+            (root.parent / pointer).unlink(missing_ok=True)
+            sync_folder(root.parent)
+        except OSError as error:
+            raise AttuneError(
+                f"{root.parent / pointer} could not be removed ({error.strerror})"
+            ) from None
 
 
 def shadow(root: Path) -> Generation | None:

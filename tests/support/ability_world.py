@@ -17,8 +17,10 @@ from daemon.alarms.shelf import AlarmShelf
 from daemon.conversation.dialogue import Answer, decide
 from daemon.events.bus import Events
 from daemon.privacy.consent import Consent
+from daemon.privacy.forgetting import Forgetting, Places
 from daemon.privacy.keeping import Keeping
 from daemon.privacy.private_time import PrivateTime
+from daemon.privacy.receipts import Receipts
 from daemon.store.store import Store
 from engines.errors import AttuneError
 from engines.types import Transcript
@@ -55,11 +57,20 @@ class AbilityWorld:
         )
         self.consent = Consent(self.store)
         self.private = PrivateTime(self.store)
+        self.forgetting = Forgetting(
+            self.store,
+            Places(self.folder / "generations", self.folder / "jobs", self.folder / "features"),
+            Receipts(self.folder),
+            lambda numbers: None,
+            lambda: None,
+            lambda: None,
+        )
         self.lists = StoredLists(self.store)
         parts = Parts(
             self.store,
             Alarms(self.shelf, self.keeper),
             Keeping(self.consent, self.private, recordings=True),
+            lambda: self.forgetting,
             self.lists,
             lambda: self.volume,
             self._set_volume,

@@ -112,12 +112,19 @@ def judged(
     )
 
 
+def learnt_from(job: dict[str, object]) -> tuple[str, ...]:
+    examples = job["examples"]
+    assert isinstance(examples, list)
+    return tuple(sorted(example["id"] for example in examples))
+
+
 def write(job: dict[str, object], folder: Path, error_rate: float) -> None:
     card = Card(
         number=int(str(job["number"])),
         parent=int(str(job["parent"])),
         created_at="2026-01-01T00:00:00+00:00",
         recipe="fake",
+        learnt_from=learnt_from(job),
         processor_seconds=1.25,
         wall_seconds=1.5,
         peak_bytes=1000,

@@ -76,6 +76,17 @@ def privacy_wanted(text: str) -> Wanted | None:
         return "private", {} if length is None else {"length": length}
     if has(text, "record again|learn again|recording again|learning again"):
         return "private_end", {}
+    stored = "recordings?|everything (?:you|i) (?:heard|recorded|said|know)|all of mine"
+    if has(text, "forget|delete|erase|wipe|remove") and has(text, stored):
+        day = re.search(
+            r"\b(today|yesterday|this (?:morning|afternoon|evening)|last night)\b", text
+        )
+        if day is not None:
+            return "forget_span", {"day": day[1]}
+        recent = re.search(r"\b(?:last|past) (hour|minute|day)\b", text)
+        if length is not None or recent is not None:
+            return "forget_span", {"length": length or f"1 {recent[1] if recent else ''}"}
+        return "forget_all", {}
     forget = "forget|delete|erase|wipe|remove|scrub|do not remember|do not keep|do not save"
     if (
         has(text, forget)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from engines.errors import AttuneError
 
 from ...control.requests import SetConsent
-from ...events.service import Consented
+from ...events.privacy import Consented
 from ...privacy.consent import HOW, QUESTION
 from ..common import AsJson, ask_daemon_for, console, print_json
 from ..status import told_keeping

@@ -44,7 +44,18 @@ def made(folder: Path, **settings: Any) -> OwnAbilities:
         stack.callback(store.close)
         keeping = Keeping(Consent(store), PrivateTime(store), recordings=True)
         wanted = make_settings(folder, **settings)
-        return make_abilities(stack, wanted, store, keeping, None, Attention(), Events(), Path)
+        forgetting: Any = None  # nothing is forgotten here
+        return make_abilities(
+            stack,
+            wanted,
+            store,
+            keeping,
+            lambda: forgetting,
+            None,
+            Attention(),
+            Events(),
+            Path,
+        )
 
 
 def names(own: OwnAbilities) -> list[str]:

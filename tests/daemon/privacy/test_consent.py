@@ -1,14 +1,14 @@
 """Whether anything is kept is the user's decision, from the first start on."""
 
-import sqlite3
+import shutil
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from daemon.privacy.consent import Consent, Decision
+from daemon.store.schema import MIGRATIONS, migrate
 from daemon.store.store import DATABASE, Store
-from tests.support.fakes import tone
 from tests.support.simulated_time import Time
 
 
@@ -61,12 +61,20 @@ def test_who_does_not_agree_is_heeded_even_if_that_cannot_be_stored(
 def test_of_an_earlier_release_who_enrolled_goes_on_and_who_only_spoke_is_asked(
     tmp_path: Path, origin: str, agreed: bool
 ) -> None:
-    with closing(Store(tmp_path)) as store:
-        utterance = store.add_utterance(tone(1.0), "microphone")
-        store.add_label(utterance.id, "something", origin)  # type: ignore[arg-type]
-    with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
-        database.executescript("DROP TABLE consent; DROP TABLE consent_asked")
-        database.execute("PRAGMA user_version = 9")
+    (tmp_path / "migrations").mkdir()
+    for number in range(1, 10):
+        [step] = MIGRATIONS.glob(f"{number:04d}_*.sql")
+        shutil.copy(step, tmp_path / "migrations")
+    with closing(migrate(tmp_path / DATABASE, tmp_path / "migrations")) as database, database:
+        database.execute(
+            "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout)"
+            " VALUES ('a', 100.0, 1.0, 'microphone', 'a.flac', 0)"
+        )
+        database.execute(
+            "INSERT INTO labels (utterance, text, origin, confidence, created_at)"
+            " VALUES ('a', 'something', ?, 1.0, 100.0)",
+            (origin,),
+        )
     with closing(Store(tmp_path)) as store:
         last = Consent(store).last
         assert (last is not None and last.agreed) is agreed

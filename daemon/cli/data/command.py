@@ -1,0 +1,174 @@
+"""`attune data`: what is kept of the user, and forgetting it."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from engines.errors import AttuneError
+
+from ...control.requests import Forget, ListKept
+from ...events.privacy import Forgotten, KeptListed, ToBeForgotten
+from ...plain_text import expanded
+from ...privacy.receipts import read_receipt
+from ..common import (
+    AsJson,
+    ask_daemon,
+    ask_daemon_for,
+    console,
+    counted,
+    print_json,
+    settings,
+)
+from ..sheet import Sheet
+from .times import read_time
+
+app = typer.Typer(no_args_is_help=True, help="See what is kept of you, and have it forgotten.")
+
+Since = Annotated[
+    str | None,
+    typer.Option("--since", help="From then on: 2h, 3d, today, 2026-11-30, or 2026-11-30T17:00."),
+]
+Until = Annotated[str | None, typer.Option("--until", help="Until then, in the same forms.")]
+
+
+@app.command("list")
+def list_kept(
+    since: Since = None,
+    until: Until = None,
+    word: Annotated[str, typer.Option("--word", help="Those in which this was said.")] = "",
+    most: Annotated[int, typer.Option("--most", help="At most so many.", min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the recordings that are kept, the latest first."""
+    span = {"since": read_time(since), "until": read_time(until)}
+    found = ask_daemon_for(KeptListed, ListKept(**span, word=word, most=most))
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one.utterance[:8],
+            datetime.fromtimestamp(one.created_at).strftime("%Y-%m-%d %H:%M"),
+            f"{one.seconds:.1f} s",
+            one.origin or one.source,
+            one.text,
+        )
+        for one in found.utterances
+    ]
+    if not rows:
+        console.print("nothing of that is kept")
+        return
+    headings = ("utterance", "when", "length", "by", "text")
+    console.print(Sheet(headings, rows, sentences=("text",)))
+    if found.more:
+        console.print(f"and {found.more} more; --most shows more of them", highlight=False)
+
+
+@app.command()
+def forget(
+    utterances: Annotated[
+        list[str] | None,
+        typer.Argument(help="Recordings, as `attune data list` names them."),
+    ] = None,
+    turn: Annotated[
+        int | None, typer.Option("--turn", help="A turn, as `attune status` numbers it.", min=1)
+    ] = None,
+    last: Annotated[bool, typer.Option("--last", help="The last turn.")] = False,
+    since: Since = None,
+    until: Until = None,
+    word: Annotated[
+        str, typer.Option("--word", help="Everything in which this word or phrase is.")
+    ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Everything that was ever said, and learnt.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget what was said, with everything that was made of it.
+
+    Recordings, texts, and what was calculated from them are removed. What had learnt from them is
+    withdrawn, an earlier state serves, and Attune learns again without them. A signed receipt says
+    what went. It cannot be undone.
+    """
+    given = [utterances, turn or last, since or until, word, everything]
+    if sum(map(bool, given)) != 1:
+        raise AttuneError(
+            "name recordings, or give one of --turn, --last, --since and --until, --word and --all"
+        )
+    wanted = Forget(
+        utterances=tuple(utterances or ()),
+        turn=0 if last else turn,
+        since=read_time(since),
+        until=read_time(until),
+        word=word,
+        everything=everything,
+        only_plan=True,
+    )
+    planned = ask_daemon_for(ToBeForgotten, wanted)
+    if plan and as_json:
+        print_json(planned)
+        return
+    if not as_json:
+        console.print(escape(_told(planned)), highlight=False, soft_wrap=True)
+    if plan:
+        return
+    if not (planned.utterances or planned.turns or planned.others):
+        raise AttuneError("nothing of that is kept, so there is nothing to forget")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise AttuneError("it cannot be undone, so it is done only with --yes")
+        typer.confirm("Forget it? It cannot be undone.", abort=True)
+    *_, done = ask_daemon(wanted.model_copy(update={"only_plan": False}))
+    assert isinstance(done, Forgotten)
+    if as_json:
+        print_json(done)
+        return
+    console.print(
+        f"forgotten; receipt {done.number:04d} is in {settings().state_dir / 'receipts'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if done.withdrawn and done.serves is not None:
+        console.print(f"generation {done.serves:04d} serves now", highlight=False)
+
+
+@app.command()
+def check(
+    receipt: Annotated[Path, typer.Argument(help="The file of a receipt.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check the signature of a receipt, and show what it says."""
+    found = read_receipt(expanded(receipt))
+    if as_json:
+        print_json(found)
+        return
+    gone = ", ".join(f"{number:04d}" for number in found.withdrawn) or "none"
+    console.print(
+        f"receipt {found.number:04d}, signed by {found.public_key[:16]}…: asked for"
+        f" {found.asked_at}, done {found.done_at}; {found.what}:"
+        f" {counted(found.utterances, 'recording')} ({found.seconds / 60:.1f} minutes),"
+        f" {counted(found.turns, 'turn')}, {found.others} names and notes; generations withdrawn:"
+        f" {gone}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _told(planned: ToBeForgotten) -> str:
+    parts = [
+        f"{counted(planned.utterances, 'recording')} ({planned.seconds / 60:.1f} minutes)",
+        counted(planned.turns, "turn"),
+    ]
+    if planned.others:
+        parts.append(f"{planned.others} names, timers and things on lists")
+    told = f"to be forgotten: {', '.join(parts)}"
+    if planned.generations:
+        numbers = ", ".join(f"{number:04d}" for number in planned.generations)
+        told += f"; withdrawn, because they learnt from it: {numbers}"
+    return told

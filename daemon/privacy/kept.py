@@ -1,0 +1,46 @@
+"""Finds recordings that are kept, for the user to look at."""
+
+from dataclasses import dataclass
+
+from ..store.records import Utterance
+from ..store.store import Store
+from .scope import says
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One recording."""
+
+    utterance: Utterance
+    text: str
+    """Its label, or else what was heard; empty if neither is known."""
+    origin: str
+    """Where the label comes from; empty without one."""
+
+
+def kept(
+    store: Store, since: float | None, until: float | None, word: str, most: int
+) -> tuple[list[Kept], int]:
+    """Return up to `most` recordings, the latest first, and the number of others: those from
+    `since` and before `until`, in seconds since the epoch, in which `word` was said."""
+    rows = store.rows(
+        "SELECT u.id, u.created_at, u.seconds, u.source, u.audio, u.holdout,"
+        " coalesce(c.text, (SELECT heard FROM turns t WHERE t.utterance = u.id), ''),"
+        " coalesce(u.label_origin, '') FROM utterances u"
+        " LEFT JOIN chosen_labels c ON c.utterance = u.id"
+        " WHERE u.created_at >= ? AND u.created_at < ? ORDER BY u.service_at DESC, u.rowid DESC",
+        since or 0.0,
+        float("inf") if until is None else until,
+    )
+    found = [row for row in rows if says(row[6], word)]
+    listed = [
+        Kept(
+            Utterance(
+                identifier, created_at, seconds, source, store.audio_folder / audio, bool(holdout)
+            ),
+            text,
+            origin,
+        )
+        for identifier, created_at, seconds, source, audio, holdout, text, origin in found[:most]
+    ]
+    return listed, len(found) - len(listed)
