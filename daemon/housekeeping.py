@@ -3,12 +3,14 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from .attention import Attention
 from .clocks import REAL_TIME, SECONDS_A_DAY, Clocks
 from .config.settings import Settings
 from .idle_task import IdleTask
+from .privacy.forgetting import clear_features
 from .serving.moves import Moves
 from .store.retention import Stored, surplus, surplus_generations
 from .store.service_clock import JUMP_SECONDS
@@ -53,8 +55,9 @@ class Housekeeping:
         removed."""
         quotas = self._settings.storage
         with self._lock:
-            gone = self._forget_audio(quotas.audio_bytes) + self._drop_features(
-                quotas.features_bytes
+            gone = self._forget_audio(quotas.audio_bytes, quotas.days_of_audio * SECONDS_A_DAY)
+            gone += self._drop_features(
+                quotas.features_bytes, quotas.days_of_features * SECONDS_A_DAY
             )
             gone += self._drop_generations(quotas.generations)
             gone += self._store.history.forget_turns(quotas.days_of_turns * SECONDS_A_DAY)
@@ -68,16 +71,14 @@ class Housekeeping:
         """Call `tidy`, and log an error instead of raising it: the next time may succeed."""
         self._task.act_or_tell()
 
-    def _forget_audio(self, quota_bytes: int) -> int:
+    def _forget_audio(self, quota_bytes: int, age_seconds: float) -> int:
+        gone = self._forget_each(self._store.old_audio(age_seconds))
         if self._store.audio_bytes() <= quota_bytes:
             self.problem = ""
-            return 0
+            return gone
         stored = self._store.stored_audio()
         spare = surplus(stored, quota_bytes)
-        for one in spare:
-            if self._task.stopping.is_set():
-                return 0
-            self._store.forget(one.path)
+        gone += self._forget_each([one.path for one in spare])
         left_bytes = sum(one.size_bytes for one in stored) - sum(one.size_bytes for one in spare)
         self.problem = (
             f"enrolled and corrected utterances take {left_bytes / 1e9:.1f} GB of the"
@@ -86,17 +87,30 @@ class Housekeeping:
             if left_bytes > quota_bytes
             else ""
         )
-        return len(spare)
+        return gone
 
-    def _drop_features(self, quota_bytes: int) -> int:
-        """Remove cached features over the quota. They can be computed again, so even those that a
-        round is about to read may be removed."""
-        spare = surplus(
-            _cached(self._settings.cache_dir / "features", self._clocks.wall()), quota_bytes
-        )
-        for one in spare:
+    def _forget_each(self, recordings: Sequence[Path]) -> int:
+        """Remove recordings, with what was computed of them."""
+        gone = set()
+        for path in recordings:
+            if self._task.stopping.is_set():
+                break
+            self._store.forget(path)
+            gone.add(path.stem)
+        clear_features(self._settings.cache_dir / "features", gone)
+        return len(gone)
+
+    def _drop_features(self, quota_bytes: int, age_seconds: float) -> int:
+        """Remove cached features that nothing has used for `age_seconds`, or over the quota. They
+        can be computed again, so even those that a round is about to read may be removed."""
+        now = self._clocks.wall()
+        cached = _cached(self._settings.cache_dir / "features", now)
+        old = [one for used_at, one in cached if 0 < used_at < now - age_seconds]
+        rest = [one for _, one in cached if one not in old]
+        gone = [*old, *surplus(rest, quota_bytes)]
+        for one in gone:
             one.path.unlink(missing_ok=True)
-        return len(spare)
+        return len(gone)
 
     def _drop_generations(self, most: int) -> int:
         root = self._settings.generations
@@ -109,9 +123,10 @@ class Housekeeping:
         return sum(self._moves.drop(number) for number in spare)
 
 
-def _cached(features: Path, now: float) -> list[Stored]:
-    """List cached frames, first-pass transcripts and teacher targets, the longest unused first. The
-    replay set is left out: only set-up makes it.
+def _cached(features: Path, now: float) -> list[tuple[float, Stored]]:
+    """List cached frames, first-pass transcripts and teacher targets, the longest unused first,
+    each with when it was last used, in seconds since the epoch. The replay set is left out: only
+    set-up makes it.
 
     The wall clock tells when a file was last used. A time in the future counts as unused, or the
     file would never be removed.
@@ -125,4 +140,4 @@ def _cached(features: Path, now: float) -> list[Stored]:
                 found.append(
                     (used_at if used_at <= now + JUMP_SECONDS else 0.0, Stored(path, about.st_size))
                 )
-    return [stored for _, stored in sorted(found, key=lambda one: (one[0], one[1].path))]
+    return sorted(found, key=lambda one: (one[0], one[1].path))

@@ -595,12 +595,24 @@ class StorageSettings(Frozen):
             "enrolled and corrected recordings are never deleted."
         ),
     )
+    days_of_audio: float = Field(
+        365.0,
+        ge=0,
+        description=(
+            "Days for which recordings are kept that were neither enrolled nor corrected."
+        ),
+    )
     features_bytes: int = Field(
         2_000_000_000,
         ge=0,
         description=(
             "Disk space for encoder frames and other results that can be computed again, in bytes."
         ),
+    )
+    days_of_features: float = Field(
+        90.0,
+        ge=0,
+        description="Days for which such results are kept that nothing has used meanwhile.",
     )
     generations: int = Field(
         8,

@@ -170,7 +170,7 @@ def finish(store: Store, places: Places, receipts: Receipts, withdraw: Withdraw)
         try:
             serves = withdraw(gone)
             _clear_jobs(places.jobs, ids, gone)
-            _clear_features(places.features, ids)
+            clear_features(places.features, ids)
             everything = what == "everything"
             names = _names(store.audio_folder) if everything else [f"{one}.flac" for one in ids]
             for name in names:
@@ -224,9 +224,9 @@ def _clear_jobs(jobs: Path, ids: Collection[str], gone: Collection[int]) -> None
             shutil.rmtree(folder)
 
 
-def _clear_features(features: Path, ids: Collection[str]) -> None:
-    """Remove what was computed of utterances. What a teacher said to texts is named by the texts'
-    hashes, so all of it goes: it can be computed again."""
+def clear_features(features: Path, ids: Collection[str]) -> None:
+    """Remove what was computed of the utterances `ids`. What a teacher said to texts is named by
+    the texts' hashes, so all of it goes: it can be computed again."""
     if not ids:
         return
     for path in _files(features):

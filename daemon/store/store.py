@@ -330,6 +330,16 @@ class Store:
             if name in sizes
         ]
 
+    def old_audio(self, age_seconds: float) -> list[Path]:
+        """Return the audio files of utterances that are older than `age_seconds` of the service
+        clock, but for those that the user enrolled or corrected."""
+        rows = self.rows(
+            "SELECT audio FROM utterances WHERE service_at < ? AND coalesce(label_origin, '') NOT"
+            " IN ('enrolled', 'corrected') ORDER BY service_at, rowid",
+            self.service_seconds() - age_seconds,
+        )
+        return [self.audio_folder / name for (name,) in rows]
+
     def forget(self, audio: Path) -> None:
         """Remove the utterance of an audio file, with its labels. Its turn stays."""
         with self._database.guarded(), self._audio_lock:

@@ -344,7 +344,7 @@ def test_features_of_the_future_go_first(tmp_path: Path) -> None:
         (features / name).write_bytes(bytes(1000))
         os.utime(features / name, (at, at))
     with house(tmp_path, time) as home:
-        home.keeping._drop_features(2500)
+        home.keeping._drop_features(2500, 90 * DAY)
         assert sorted(path.name for path in features.iterdir()) == ["new", "old"]
 
 

@@ -118,6 +118,30 @@ def test_utterances_go_but_for_what_a_person_gave(house: House) -> None:
     assert "they are never removed, so raise storage.audio_bytes" in house.keeping.problem
 
 
+def test_recordings_that_nobody_gave_go_when_they_are_old_with_what_was_computed_of_them(
+    house: House,
+) -> None:
+    features = house.settings.cache_dir / "features"
+    features.mkdir(parents=True)
+    said = {}
+    for number, origin in enumerate(("recognised", "enrolled", "corrected", None)):
+        utterance = house.store.add_utterance(tone(0.1, 200 + 50 * number), "microphone")
+        if origin is not None:
+            house.store.add_label(utterance.id, "words", origin)  # type: ignore[arg-type]
+        (features / f"{utterance.id}.key.npy").write_bytes(b"frames")
+        os.utime(features / f"{utterance.id}.key.npy", (house.time.wall, house.time.wall))
+        said[origin] = utterance
+    house.time.passes(364 * 86_400)
+    young = house.store.add_utterance(tone(0.1, 500), "microphone")
+    assert house.keeping.tidy() == 4, "the frames, which nothing has used"
+    house.time.passes(2 * 86_400)
+    assert house.keeping.tidy() == 2
+    left = {name for name, one in said.items() if house.store.utterance(one.id)}
+    assert left == {"enrolled", "corrected"}
+    assert house.store.utterance(young.id)
+    assert len(list(house.store.audio_folder.iterdir())) == 3
+
+
 def test_features_go_the_longest_unused_first_and_the_replay_set_stays(house: House) -> None:
     features = house.settings.cache_dir / "features"
     for number, folder in enumerate(
@@ -126,7 +150,8 @@ def test_features_go_the_longest_unused_first_and_the_replay_set_stays(house: Ho
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{number}.bin"
         path.write_bytes(bytes(1000))
-        os.utime(path, (1000 + number, 1000 + number))
+        used_at = house.time.wall - 1000 + number
+        os.utime(path, (used_at, used_at))
     assert house.keeping.tidy() == 1
     assert sorted(path.name for path in features.rglob("*.bin")) == ["1.bin", "2.bin", "3.bin"]
 
