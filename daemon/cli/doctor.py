@@ -2,8 +2,9 @@
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import typer
 from rich.text import Text
 
 from engines.device.gpu import find_gpu
@@ -37,13 +38,20 @@ from ..speaking.chosen_voice import NONE, chosen_voice
 from ..spoken_turns import open_wake_word
 from ..training.sensors import read_board
 from .common import AsJson, ask_daemon_for, console, gib, print_json, settings
+from .data.privacy_findings import privacy_findings
 from .engines import described_weights, features_folder
 from .sheet import Sheet
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    privacy: Annotated[
+        bool,
+        typer.Option("--privacy", help="Show how your data is kept, and who could get at it."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show which parts work on this machine, and what replaces those that are missing."""
-    found = _findings(settings())
+    found = privacy_findings(settings()) if privacy else _findings(settings())
     if as_json:
         print_json({part: {"well": well, "found": text} for part, well, text in found})
         return
