@@ -90,6 +90,10 @@ bench-budget: ready ## Run rounds under budgets of 1.0, 1.5, 2 and 3 GiB and sam
 	$(BIN)/attune calibrate memory
 	$(BIN)/python -m tests.bench.budget
 
+.PHONY: bench-consent
+bench-consent: ready ## Let a daemon hear an hour of speech without consent, and look for it in every file (about twenty minutes)
+	$(BIN)/python -m tests.bench.nothing_kept --minutes 60
+
 .PHONY: bench-store
 bench-store: ready ## Measure how long the store takes to open, count and list with 1,000 and 100,000 utterances (about three minutes)
 	$(BIN)/python -m tests.bench.store

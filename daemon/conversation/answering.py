@@ -494,7 +494,7 @@ class Answering:
             return None
 
         def forget() -> None:
-            self._log.take_back(last.id, None)
+            self._log.take_back(last.id, last.utterance)
             if by_model:
                 models.withdraw()
             self._tools.forget_turn(last.turn)

@@ -108,7 +108,7 @@ def main() -> int:
         said, opened, child = _tones(rng), fake_models, [sys.executable, str(FAKE), "done", "0.0"]
         if arguments.training:
             fresh_state(settings.state_dir)
-            _share_models(settings.cache_dir)
+            share_models(settings.cache_dir)
             said, opened, child = (
                 _speech(folder, rng),
                 _stand_in,
@@ -160,7 +160,7 @@ def _settings(folder: Path, training_seconds: float) -> Settings:
     )
 
 
-def _share_models(cache_dir: Path) -> None:
+def share_models(cache_dir: Path) -> None:
     """The installed models and replay set, in a cache whose features are its own."""
     (cache_dir / "features").mkdir(parents=True)
     there = installed().cache_dir

@@ -30,12 +30,13 @@ def write_rows(manifest: Path, rows: Rows) -> Path:
     return manifest
 
 
-def fresh_state(folder: Path) -> Path:
-    """A state that has learnt nothing, with a copy of the installed base."""
+def fresh_state(folder: Path, *, agreed: bool = True) -> Path:
+    """A state that has learnt nothing, with a copy of the installed base, whose user `agreed` that
+    what is said is kept."""
     generations = folder / "generations"
     generations.mkdir(parents=True)
     shutil.copytree(settings().generations / "0000", generations / "0000")
-    return agree(folder)
+    return agree(folder) if agreed else folder
 
 
 def settings_of(state: Path, socket: Path, **more: object) -> dict[str, str]:

@@ -14,6 +14,7 @@ from daemon.privacy.consent import QUESTION
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.types import Float32, Segment
+from tests.bench.nothing_kept import hear as hear_real
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Daemon, Start, enroll, folder, start
 
@@ -147,3 +148,21 @@ def test_a_no_is_noted_and_it_can_be_said_at_any_time(start: Start) -> None:
     assert say("stop learning for good").startswith("I keep nothing more")
     assert not daemon.status()["keeping"]["now"]
     assert say("stop learning for good") == "I keep nothing of what you say anyway."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agreed", [False, True])
+def test_real_speech_is_found_in_no_file_unless_its_user_agreed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agreed: bool
+) -> None:
+    """`make bench-consent` does the same with an hour."""
+    monkeypatch.setenv("TMPDIR", "")  # it is changed, and has to be put back
+    said, found = hear_real(1.0, tmp_path / "daemon", agreed)
+    assert len(said.texts) > 5
+    assert len(said.sounds) > 50
+    if not agreed:
+        assert found == []
+        return
+    marks = {line.rpartition(": ")[2] for line in found}
+    assert "fLaC" in marks
+    assert marks & said.texts, "what is kept is found, so that what is not found is not kept"
