@@ -162,9 +162,9 @@ def _answer(
 
 
 def _forget(last: LastTurn, forgetting: Forgetting) -> None:
-    last.forget()
-    if last.utterance is not None:
+    if last.utterance is not None:  # with what was made of it, and learnt from it
         forgetting.forget(Scope(utterances=(last.utterance,)))
+    last.forget()
 
 
 def _known(store: Store) -> str:
