@@ -33,6 +33,7 @@ from ..events.turns import (
     TurnWithdrawn,
 )
 from ..serving.lease import ModelLease
+from ..store.label_check import label_fault
 from ..store.records import Turn
 from ..store.store import Store
 from .dialogue import (
@@ -175,7 +176,12 @@ class Answering:
             quiet_seconds=quiet_seconds,
             mode=memory.mode,
             ringing=self._abilities.alarms.ringing,
+            before=self._before(),
+            typed=found.route == "text",
         )
+        if isinstance(move, Answer) and move.corrects:
+            self._kept(turn)
+            self._undo_act()  # what was done was not asked for
         found_ability = self._ability(turn, models, move, found, quiet_seconds)
         by_model, undo, asked_by, instead = False, None, None, None
         if found_ability is None and isinstance(move, Answer):
@@ -228,7 +234,10 @@ class Answering:
         asked_back = isinstance(move, AskBack) and found_ability is None
         memory.last = self._ended(turn, found, reply, asked_back, found_ability)
         self._tools.end(memory.last.turn)
-        memory.doubted = Doubted(memory.last.utterance, words) if asked_back else None
+        memory.doubted = None
+        if asked_back and isinstance(move, AskBack):
+            about = memory.last if move.corrects is None else move.corrects
+            memory.doubted = Doubted(about.utterance, move.words)
         return memory.last
 
     def hear(self, turn: QueuedTurn, models: ModelLease) -> SpeechHeard:
@@ -344,11 +353,18 @@ class Answering:
         self._log.take_back(last.id, last.utterance)
         self._publish(turn, TurnWithdrawn(turn=number, source=last.source))
 
+    def _before(self) -> Doubted | None:
+        """What was heard in the last turn, which was spoken; None if there is none."""
+        last = self._memory.last
+        return None if last is None or last.route == "text" else Doubted(last.utterance, last.heard)
+
     def _confirm(self, doubted: Doubted) -> None:
-        """Store the words that the user confirmed as a label, like any correction."""
+        """Store the words that the user confirmed as a label, like any correction, if they can be
+        what was said."""
         try:
-            if doubted.utterance is not None:
-                self._store.add_label(doubted.utterance, doubted.words, "corrected")
+            stored = self._store.utterance(doubted.utterance) if doubted.utterance else None
+            if stored is not None and label_fault(doubted.words, stored.seconds) is None:
+                self._store.add_label(stored.id, doubted.words, "corrected")
         except AttuneError as error:
             logger.error("the words that the user confirmed could not be stored: %s", error)
 
@@ -363,6 +379,8 @@ class Answering:
         """The answer of an ability to what was heard; None if none understands it."""
         if not isinstance(move, Answer | AskBack) or self._memory.mode != "assistant":
             return None
+        if isinstance(move, AskBack) and move.corrects is not None:
+            return None  # what was misheard once is done once it is certain
         texts = [found.words, *found.heard.others]
         if isinstance(move, Answer):
             texts = [_text_of(move.heard, found.words), *found.heard.others]

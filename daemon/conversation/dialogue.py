@@ -1,9 +1,11 @@
 """The rule of the conversation: decides what follows from what was heard. Pure.
 
 The user gets an answer, or a question back if the words are in doubt. A yes or a no is taken for
-the answer to such a question. If nothing was understood, nothing follows.
+the answer to such a question, and "no, I said …" for what was really said before. If nothing was
+understood, nothing follows.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +39,16 @@ _NO = frozenset(
 )
 
 
+_CORRECTS = re.compile(
+    r"\W*(?P<no>no\b\W*|not that\b\W*|wrong\b\W*)?"
+    r"(?:i said|i meant|i mean|what i said was|what i meant was|i was saying)\b\W*(?P<meant>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_TELLS = re.compile(
+    r"(?:to|that|it|so|this|i|he|she|we|they|you|yes|no|nothing|something|hello|goodbye)\b",
+    re.IGNORECASE,
+)
+"""How it goes on where somebody tells what they said to others."""
 _STOP = frozenset(
     {"stop", "stop it", "stop talking", "stop speaking", "be quiet", "quiet", "silence"}
 )
@@ -115,6 +127,8 @@ class Answer:
     heard: Transcript | SoftTokens
     confirmed: Doubted | None = None
     """The doubted words that the user has just confirmed; None if there are none."""
+    corrects: bool = False
+    """Whether it takes the place of what was heard before, which was wrong."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,8 @@ class AskBack:
     """A move: the user is asked whether these words were said."""
 
     words: str
+    corrects: Doubted | None = None
+    """What was heard before, if these words correct it."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +189,11 @@ def decide(
     quiet_seconds: float,
     mode: Mode = "assistant",
     ringing: bool = False,
+    before: Doubted | None = None,
+    typed: bool = False,
 ) -> Move:
-    """Decide what follows from `heard`, which is `words` as text, in `mode`. `ringing` says whether
-    an alarm rings.
+    """Decide what follows from `heard`, which is `words` as text, in `mode`, or was `typed`.
+    `ringing` says whether an alarm rings. `before` is what was heard in the last turn.
 
     `asks_back` says whether this route asks the user about words that it is not sure of. `doubted`
     is what the user was asked about in the last turn, which ended `quiet_seconds` ago.
@@ -192,6 +210,14 @@ def decide(
             return move
         confirmed = move.confirmed
         return Repeat(words if confirmed is None else confirmed.words, confirmed)
+    last = doubted or before
+    meant = corrected(words)
+    if meant and last is not None and quiet_seconds < QUESTION_STANDS_SECONDS:
+        if typed or (heard.sure and heard.confidence is not None):
+            as_long = _is_as_long(meant, last.words)
+            confirmed = Doubted(last.utterance, meant) if as_long else None
+            return Answer(Transcript(meant), confirmed, corrects=True)
+        return AskBack(meant, corrects=last)
     if doubted is not None and quiet_seconds < QUESTION_STANDS_SECONDS:
         match answer_to_question(words):
             case "yes":
@@ -203,6 +229,22 @@ def decide(
     if asks_back and not heard.sure:
         return AskBack(words) if words.strip() else SayNothing()
     return SayNothing() if heard.empty else Answer(heard)
+
+
+def corrected(words: str) -> str:
+    """Return what was really said, in "no, I said …"; empty if `words` correct nothing."""
+    found = _CORRECTS.match(words)
+    if found is None:
+        return ""
+    meant = found["meant"].strip()
+    tells = found["no"] is None and _TELLS.match(meant) is not None
+    return "" if tells or not any(map(str.isalnum, meant)) else meant
+
+
+def _is_as_long(meant: str, heard: str) -> bool:
+    """Whether `meant` can be all of what was heard as `heard`, and not only its wrong part."""
+    count, before = len(meant.split()), len(heard.split())
+    return 0.6 * before <= count <= 1.7 * before + 1
 
 
 def question(words: str) -> str:

@@ -368,6 +368,38 @@ def test_a_no_drops_it_and_another_request_is_answered_for_itself(
     assert not labelled(house.store, 0.0)
 
 
+def test_what_was_really_said_is_answered_and_labels_what_was_heard(
+    build: Callable[..., House],
+) -> None:
+    house = build()
+    heard = last(house.conversation.ask(tone(1.0, 300), "file"))
+    corrected = last(house.conversation.ask("No, I said a tone of 310.", "text"))
+    assert corrected["reply"] == "1 a tone of 310."
+    assert house.store.confirmed_text(str(heard["utterance"])) == "a tone of 310."
+    # One that cannot be what was said in a second is answered, and no label.
+    heard = last(house.conversation.ask(tone(1.0, 320), "file"))
+    last(house.conversation.ask(f"No, I said a tone of {'w' * 300}.", "text"))
+    assert house.store.confirmed_text(str(heard["utterance"])) is None
+
+
+def test_a_correction_that_was_heard_in_doubt_is_asked_about(build: Callable[..., House]) -> None:
+    house = build()
+    heard = last(house.conversation.ask(tone(1.0, 300), "file"))
+    route = loaded("cascade")
+
+    def hear(samples: Float32, step: Step = unwatched, phrases: object = None) -> Transcript:
+        return Transcript("No, I said 310.")
+
+    route.route.hear = hear  # type: ignore[method-assign]
+    house.lender.use({"cascade": route}, "cascade")
+    asked = last(house.conversation.ask(tone(1.0, 700), "file"))
+    assert asked["reply"] == "I am not sure that I heard you. Did you say: 310."
+    assert house.store.confirmed_text(str(heard["utterance"])) is None
+    last(house.conversation.ask("yes", "text"))
+    assert house.store.confirmed_text(str(heard["utterance"])) == "310."
+    assert house.store.confirmed_text(str(asked["utterance"])) is None
+
+
 def test_a_question_does_not_stand_for_ever(build: Callable[..., House]) -> None:
     house = build(forget_after_seconds=0)  # which is about the conversation, not about the question
     doubtful(house)

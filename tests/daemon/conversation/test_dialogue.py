@@ -40,6 +40,8 @@ def move(
     doubted: Doubted | None = None,
     quiet_seconds: float = 1.0,
     mode: Mode = "assistant",
+    before: Doubted | None = None,
+    typed: bool = False,
 ) -> Move:
     return decide(
         heard,
@@ -48,6 +50,8 @@ def move(
         doubted=doubted,
         quiet_seconds=quiet_seconds,
         mode=mode,
+        before=before,
+        typed=typed,
     )
 
 
@@ -143,3 +147,71 @@ def test_modes_change_by_voice_from_every_mode(mode: Mode) -> None:
     assert move(said(""), "stop repeating", mode=mode) == Switch("assistant")
     assert move(said(""), "Stop.", mode=mode) == FallSilent()
     assert move(said("x"), "do not stop the music", mode=mode) not in (FallSilent(),)
+
+
+BEFORE = Doubted("before", "call Dan")
+SURE = Transcript("x", confidence=0.95)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("No, I said call Ann.", "call Ann."),
+        ("no i said call ann", "call ann"),
+        ("I said: call Ann!", "call Ann!"),
+        ("I meant call Ann", "call Ann"),
+        ("Not that, I said call Ann.", "call Ann."),
+        ("No. What I said was call Ann.", "call Ann."),
+        ("No, I said to call Ann.", "to call Ann."),
+    ],
+)
+def test_what_was_really_said_is_answered_and_confirmed(words: str, meant: str) -> None:
+    wanted = Answer(Transcript(meant), Doubted("before", meant), corrects=True)
+    assert move(SURE, words, before=BEFORE) == wanted
+    assert move(said(words), words, before=BEFORE, typed=True) == wanted
+    # The question that was asked last is what is corrected.
+    asked = Doubted("asked", "call Dan")
+    assert move(SURE, words, before=BEFORE, doubted=asked) == Answer(
+        Transcript(meant), Doubted("asked", meant), corrects=True
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "I said to my mother that she should call Ann.",
+        "I said it was raining",
+        "No, I said",
+        "I said so.",
+        "what did I say",
+        "he said call Ann",
+        "I say call Ann",
+    ],
+)
+def test_who_tells_what_they_said_corrects_nothing(words: str) -> None:
+    assert move(SURE, words, before=BEFORE) == Answer(SURE)
+
+
+def test_a_correction_that_is_not_certain_is_asked_about_first() -> None:
+    words = "No, I said call Ann."
+    unsure = Transcript("x", confidence=0.2, sure=False)
+    for heard in (soft(), soft(sure=False), said(words), unsure):
+        assert move(heard, words, before=BEFORE) == AskBack("call Ann.", corrects=BEFORE)
+
+
+def test_only_a_correction_of_all_of_it_becomes_a_label() -> None:
+    before = Doubted("before", "set a timer for fifty minutes")
+    assert move(SURE, "No, I said fifteen minutes.", before=before) == Answer(
+        Transcript("fifteen minutes."), None, corrects=True
+    )
+    whole = "set a timer for fifteen minutes"
+    assert move(SURE, f"no I said {whole}", before=before) == Answer(
+        Transcript(whole), Doubted("before", whole), corrects=True
+    )
+
+
+def test_a_correction_needs_something_to_correct_that_was_said_just_now() -> None:
+    words = "No, I said call Ann."
+    assert move(SURE, words) == Answer(SURE)
+    late = QUESTION_STANDS_SECONDS + 1
+    assert move(SURE, words, before=BEFORE, quiet_seconds=late) == Answer(SURE)
