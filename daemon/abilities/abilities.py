@@ -125,6 +125,8 @@ class Abilities:
         if found is None:
             return None
         answer = found.answer
+        if answer.completes and not found.whole and not _is_meant(found, texts[0]):
+            return None
         if answer.if_yes is None and _acts(answer) and not _is_meant(found, texts[0]):
             answer = Answer("Shall I really do that?", if_yes=answer)
         return Found(found.ability.name, answer)

@@ -12,7 +12,7 @@ class LastTurn:
     heard: str
     reply: str
     forget: Callable[[], None]
-    """Removes the turn from what is remembered and stored, and leaves its recording."""
+    """Removes the turn and its recording."""
     utterance: str | None = None
     """Id of its recording; None if there is none."""
 
@@ -32,6 +32,8 @@ class Request:
     """The turn before; None if there is none."""
     whole: str = ""
     """All that was said, if a template fits a part of it only: no question is asked back then."""
+    clauses: Sequence[str] = ()
+    """The clauses of the sentence, for `by_keywords`: people tell a story around what they want."""
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from ..privacy.forgetting import Forgetting
 from ..privacy.keeping import Keeping
 from ..store.store import Store
 from .ability import Ability
+from .alarms import alarm_ability
 from .arithmetic import arithmetic_ability
 from .clock import clock_ability
 from .help import help_ability
 from .lists import Lists, list_ability
 from .privacy import privacy_ability
 from .reminders import reminder_ability
-from .talk import talk_ability
-from .timers import Alarms, alarm_ability, timer_ability
+from .timers import Alarms, timer_ability
 from .units import unit_ability
-from .volume import volume_ability
+from .voice import talk_ability, volume_ability
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,10 @@ from typing import Protocol
 
 from ..alarms.spoken_times import capitalised, joined_words
 from .ability import Ability, Answer, Request
+from .keywords.finding import has
 from .keywords.lists import PRONOUNS, list_wanted
+from .keywords.things import is_thing, items_of, part_found, thing_found, things_told_of
+from .sentences.plain_request import is_statement
 
 MOST_ITEMS = 200
 _LONGEST_TOLD = 15
@@ -24,15 +27,19 @@ _NAMES = {
     "task": _TO_DO,
     "tasks": _TO_DO,
     "chores": _TO_DO,
+    "jobs": _TO_DO,
 }
 SENTENCES = {
     "add": (
-        "(add|put|write|note|place|stick|get|include) [down] {item} (to|on|onto|in|into|under)"
-        " [<the>] {list} list",
-        "(add|put|write|note) [down] [on|onto|to] [<the>] {list} list {item}",
+        "<put> [down] {item} (to|on|onto|in|into|under) [<the>] {list} list",
+        "<put> [down] {item} (to|on|onto|in|into|under) [<the>] list (for|of|called|named) [<the>]"
+        " {list}",
+        "<put> [down] [on|onto|to|in|into] [<the>] {list} list {item}",
+        "<put> [down] (on|onto|to|in|into) [<the>] list {item}",
         "[we|i|you] (need|want) {item} (on|from) [<the>] {list} list",
-        "(add|put|write|note) [down] {item} (to|on|onto|in) [<the>] list",
-        "(add|put|write|note) [down] {item} [to|on|onto] [<the>] (shopping|groceries|grocery)",
+        "<put> [down] {item} (to|on|onto|in) [<the>] list",
+        "<put> [down] {item} [to|on|onto] [<the>] (shopping|groceries|grocery)",
+        "add {bought}",
         "[we|i] (need|have) to buy {item}",
         "(we|i) (need|are out of|am out of|ran out of|have run out of|have no more|are running out"
         " of|are low on|should buy|must buy) [some|more|any] {bought}",
@@ -40,12 +47,19 @@ SENTENCES = {
         "(buy|get) {bought} [from|at] [the] (shop|store|supermarket|market)",
         "[<set>] (new|another) item [on|for] [<the>] {list} list {item}",
     ),
-    "add_bare": ("{item} (on|onto|to) [<the>] {list} list",),
+    "add_bare": (
+        "{item} (on|onto|to) [<the>] {list} list",
+        "{item} (on|onto|to) [<the>] (list|shopping)",
+    ),
     "remove": (
         "(remove|delete|take|cross|strike|drop|scratch|erase|check|tick) [off|out|away] {item}"
         " (from|off|off of|of|on) [<the>] {list} list",
         "(remove|delete|take|cross|strike|drop|scratch|erase|check|tick) {item} (off|from)"
         " [<the>] list",
+        "{item} can (come|go) off [<the>] {list} list",
+        "{item} can (come|go) off [<the>] list",
+        "(tick|cross|check|strike) off {done}",
+        "(tick|cross|check|strike) {done} off",
         "(i|we) (bought|got|have bought|have got|already have|already bought) [the|some] {bought}",
         "[i|we] [do not|no longer] need {item} (on|from) [<the>] {list} list [any more|anymore]",
     ),
@@ -77,22 +91,17 @@ SENTENCES = {
         "(clear|empty|delete|erase|wipe|reset|start over) [all of] [<the>] {list} list",
         "(remove|delete|clear|take) (everything|all [items|things]) (from|off|on) [<the>] {list}"
         " list",
-        "<set> [<the>] new {list} list",
+        "<set> [me|us] [<the>] new {list} list",
+        "<set> [me|us] [<the>] [new] list (called|named|for) [<the>] {list}",
     ),
     "lists": (
         "(what|which|how many) lists (are there|do i have|do we have|have i got)",
         "(list|<tell>|show) [all] [<the>] lists",
     ),
 }
-_NO_THING = frozenset(
-    "to you your help him her it them that this someone somebody time sleep be know go going a an"
-    " the my more another some".split()
-) - frozenset(("a", "an", "the", "some", "more"))
 _ASKING = frozenset("what which how any is are do does did have who tell read show".split())
+_COOKS = "then|first|you|stir|whisk|melt|mix|boil|fry|bake|pan|bowl|step|until"
 _NO_NAME = frozenset("a an the on to this that my your of for in with de da is and or".split())
-_AND = re.compile(r",\s*(?:and\s+)?|\s+and\s+(?:also\s+)?|\s+as well as\s+|\s+plus\s+")
-_ITEM_LEADS = ("some ", "a few ", "also ", "the word ", "more ")
-_KEPT_TOGETHER = ("mac and cheese", "fish and chips", "salt and pepper", "bread and butter")
 
 
 class Lists(Protocol):
@@ -119,7 +128,9 @@ def list_ability(lists: Lists) -> Ability:
         sentences=SENTENCES,
         answer=lambda request: _answer(lists, request),
         by_keywords=lambda request: list_wanted(
-            request.slots["text"], request.last.heard.lower() if request.last else ""
+            request.slots["text"],
+            request.clauses,
+            request.last.heard.lower() if request.last else "",
         ),
         words=lists.names,
         about=("shopping list", "to do list", "grocery list", "my list", "the list", "todo list"),
@@ -142,20 +153,28 @@ def _answer(lists: Lists, request: Request) -> Answer | None:
         if request.intent == "add_bare" and (not known or slots["item"].split()[0] in _ASKING):
             return None
         name = found_name
+    if "done" in slots:
+        holds = (one for one in lists.names() if thing_found(slots["done"], lists.items(one)))
+        name = next(holds, _TO_DO)
     there = lists.items(name)
+    bare = request.intent == "add_bare"
     match request.intent:
         case "add" | "add_bare":
             items = items_of(slots.get("item") or slots["bought"])
-            if ("bought" in slots and not all(map(_is_thing, items))) or PRONOUNS & set(items):
+            if ("item" not in slots or bare) and not all(map(is_thing, items)):
                 return None
+            if "bought" in slots and has(request.whole, _COOKS):
+                return None  # a step of a recipe
+            if any(PRONOUNS & {item, item.split()[-1]} or is_statement(item) for item in items):
+                return None  # the things stand elsewhere in the sentence
             return _add(lists, name, items, there) if items else None
         case "remove":
-            items = items_of(slots.get("item") or slots["bought"])
+            items = items_of(slots.get("item") or slots.get("bought") or slots["done"])
             if PRONOUNS & set(items):
-                items = _told_of(slots.get("story", ""), there)
-            if not items:
+                items = things_told_of(slots.get("story", ""), there)
+            if not items or any(map(is_statement, items)):
                 return None
-            found = [kept for kept in (_found(item, there) for item in items) if kept]
+            found = [kept for kept in (part_found(item, there) for item in items) if kept]
             if "bought" in slots and not found:
                 return None  # somebody tells what they bought
             if not found:
@@ -172,7 +191,7 @@ def _answer(lists: Lists, request: Request) -> Answer | None:
             return Answer(_told(name, there))
         case "has":
             items = items_of(slots["item"])
-            on = [item for item in items if _found(item, there)]
+            on = [item for item in items if part_found(item, there)]
             if not items or slots["item"] in ("anything", "something", "things"):
                 return Answer(_told(name, there))
             if len(on) == len(items):
@@ -180,6 +199,8 @@ def _answer(lists: Lists, request: Request) -> Answer | None:
             off = [item for item in items if item not in on]
             return Answer(f"No, {joined_words(off)} {_is(off)} not on the {name}.")
         case "clear":
+            if request.whole and has(request.whole, "on it|in it|on there"):
+                return None  # a new one, and what is to be put on it
             if not there:
                 return Answer(f"The {name} is empty.")
             return Answer(
@@ -191,16 +212,8 @@ def _answer(lists: Lists, request: Request) -> Answer | None:
     return None
 
 
-def _is_thing(item: str) -> bool:
-    """Whether an item that was said without a list is a thing: "I need to be up at 6" is none."""
-    words = item.split()
-    if set(words) & {"timer", "timers", "alarm", "alarms", "reminder", "reminders", "list"}:
-        return False
-    return len(words) <= 4 and words[0] not in _NO_THING and not any(w.isdigit() for w in words[1:])
-
-
 def _add(lists: Lists, name: str, items: Sequence[str], there: Sequence[str]) -> Answer:
-    new = [item for item in items if _found(item, there) is None]
+    new = [item for item in items if thing_found(item, there) is None]
     if not new:
         return Answer(f"{capitalised(joined_words(items))} {_is(items)} on the {name} already.")
     if len(there) + len(new) > MOST_ITEMS:
@@ -217,7 +230,11 @@ def _add(lists: Lists, name: str, items: Sequence[str], there: Sequence[str]) ->
 def list_name(words: str, there: Sequence[str]) -> str | None:
     """The name of the list that `words` before "list" mean, where the lists `there` have items;
     None if they mean none."""
-    bare = re.sub(r"^(?:the|a|my|our|your|an) ", "", words.strip())
+    bare = re.sub(
+        r"^(?:(?:the|a|my|our|your|an|whole|entire|complete|full|new|old|all|of) )+",
+        "",
+        words.strip(),
+    )
     if bare in _NAMES:
         return _NAMES[bare]
     if f"{bare} list" in there:
@@ -226,45 +243,6 @@ def list_name(words: str, there: Sequence[str]) -> str | None:
     if not bare or len(bare.split()) > 2 or any(word in _NO_NAME for word in bare.split()):
         return None
     return f"{bare} list"
-
-
-def items_of(words: str) -> list[str]:
-    """The things that `words` name: "milk, eggs and bread" are three."""
-    guarded = words
-    for pair in _KEPT_TOGETHER:
-        guarded = guarded.replace(pair, pair.replace(" and ", " & "))
-    items = []
-    for part in _AND.split(guarded):
-        item = part.strip(" ,.")
-        for lead in _ITEM_LEADS:
-            item = item.removeprefix(lead)
-        item = re.sub(r"^(?:a|an|the) (?=\w)", "", item.replace(" & ", " and "))
-        if item and item not in items:
-            items.append(item)
-    return items
-
-
-def _found(item: str, there: Sequence[str]) -> str | None:
-    """The item of a list that is meant, also in its plural or with how much of it."""
-    for kept in there:
-        if kept == item or _one(kept) == _one(item) or kept.rstrip("s") == item.rstrip("s"):
-            return kept
-    for kept in there:
-        if kept.endswith(f" {item}") or item.endswith(f" {kept}"):
-            return kept
-    return None
-
-
-def _one(thing: str) -> str:
-    """The singular of an English word, as far as its end tells."""
-    return re.sub(r"(?<=[oxsz])es$|(?<=ch)es$|(?<=sh)es$|(?<!s)s$", "", re.sub(r"ies$", "y", thing))
-
-
-def _told_of(story: str, there: Sequence[str]) -> list[str]:
-    """The items of a list that a story is about: "I have rung the bank" is about "call the
-    bank"."""
-    words = {word.rstrip("s") for word in story.split() if len(word) > 2} - _NO_THING
-    return [item for item in there if words & {word.rstrip("s") for word in item.split()}]
 
 
 def _told(name: str, there: Sequence[str]) -> str:

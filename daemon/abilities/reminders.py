@@ -1,27 +1,31 @@
 """Reminders: told at a time, by voice."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
-from ..alarms.alarm import Alarm
-from ..alarms.spoken_times import joined_words, moment
+from ..alarms.alarm import Alarm, Now, seconds_left
+from ..alarms.spoken_times import Moment, duration, joined_words, moment, repeats_otherwise
 from ..alarms.words import listed, said_when
 from .ability import Ability, Answer, Request
-from .keywords.finding import moment_in
-from .keywords.reminders import reminder_wanted
+from .keywords.clauses import on_day
+from .keywords.finding import FoundMoment, moment_in, names_no_day
+from .keywords.reminders import AND, reminder_wanted
 from .timers import Alarms
 
 SENTENCES = {
     "to": (
-        "remind me {when} to {what}",
-        "remind me to {what}",
+        "remind (me|us) {when} to {what}",
+        "remind (me|us) to {what}",
         "<set> [me] [<the>|another] reminder [for|at] {when} to {what}",
         "<set> [me] [<the>|another] reminder to {what}",
         "(do not let me forget|make sure i do not forget|make sure [that] i remember) to {what}",
         "(tell|ask) me {when} to {what}",
     ),
     "about": (
-        "remind me (about|of) {what}",
-        "remind me {when} (about|of) {what}",
+        "remind (me|us) (about|of) {what}",
+        "remind (me|us) {when} (about|of) {what}",
         "<set> [me] [<the>|another] reminder (about|of|for) {what}",
         "(do not let me forget|make sure i do not forget) [about] {what}",
     ),
@@ -54,6 +58,7 @@ SENTENCES = {
         "<cancel> [all] [the|my] reminders",
     ),
 }
+_CANNOT_REPEAT = "I can repeat reminders on days of the week only, so I have set none."
 _PERSON = {
     "my": "your",
     "me": "you",
@@ -74,13 +79,17 @@ def reminder_ability(alarms: Alarms) -> Ability:
         example="remind me to call Anna at five",
         sentences=SENTENCES,
         answer=lambda request: _answer(alarms, request),
-        by_keywords=lambda request: reminder_wanted(request.slots["text"], request.now),
+        by_keywords=lambda request: reminder_wanted(
+            request.slots["text"], request.clauses, request.now
+        ),
         about=("remind", "reminder", "reminders", "do not let me forget"),
     )
 
 
 def _answer(alarms: Alarms, request: Request) -> Answer | None:
     now = alarms.shelf.now()
+    if request.intent == "cannot_repeat":
+        return Answer(_CANNOT_REPEAT)
     if request.intent in ("to", "about", "that"):
         return _set(alarms, request)
     if request.intent == "without_what":
@@ -106,38 +115,89 @@ def _answer(alarms: Alarms, request: Request) -> Answer | None:
     if which is None and len(found) > 1:
         told = joined_words([listed(one, now) for one in found])
         return Answer(f"You have {len(found)} reminders: {told}. Which one do you mean?")
-    wanted = set(second_person(which).split()) if which else set()
-    chosen = next((one for one in found if wanted <= set(one.name.split())), None)
+    chosen = _chosen(found, which)
     if chosen is None:
         return Answer(f"You have no reminder about {second_person(which or '')}.")
-    return alarms.removing([chosen], f"I do not remind you {chosen.name} any more.")
+    if request.intent == "cancel":
+        return alarms.removing([chosen], f"I do not remind you {chosen.name} any more.")
+    return _change(alarms, chosen, request)
+
+
+def _chosen(found: Sequence[Alarm], which: str | None) -> Alarm | None:
+    """The reminder that is meant."""
+    wanted = set(second_person(which).split()) if which else set()
+    return next((one for one in found if wanted <= set(one.name.split())), None)
+
+
+def _change(alarms: Alarms, reminder: Alarm, request: Request) -> Answer | None:
+    """Let a reminder come at another time."""
+    now = alarms.shelf.now()
+    if request.intent == "shift":
+        read = duration(request.slots["length"])
+        if read is None or read[1]:
+            return None
+        seconds = read[0] if request.slots["direction"] == "later" else -read[0]
+        moved = alarms.shifted(reminder, seconds)
+        if seconds_left(moved, now) <= 0:
+            return Answer("That would be in the past.")
+    else:
+        when = moment(request.slots["when"], request.now)
+        if when is None:
+            return None
+        at = when.at
+        if reminder.local_time is not None:
+            if not when.by_clock and when.after_seconds is None:  # another day, at the same time
+                at = at.replace(hour=reminder.local_time.hour, minute=reminder.local_time.minute)
+            elif names_no_day(request.slots["when"]):
+                at = _same_day(at, reminder.local_time, now)
+        moved = replace(
+            reminder, local_time=at, seconds=None, days=when.days or reminder.days,
+            due_wall=None, due_elapsed=None, boot="",
+        )  # fmt: skip
+    return alarms.changing(reminder, moved, f"I remind you {moved.name} {said_when(moved, now)}.")
+
+
+def _same_day(at: datetime, before: datetime, now: Now) -> datetime:
+    """The time of day of `at` on the day of `before`, if that is still to come."""
+    there = datetime.combine(before.date(), at.time())
+    return there if there > now.local.replace(tzinfo=None) else at
 
 
 def _set(alarms: Alarms, request: Request) -> Answer | None:
     what, when = request.slots["what"], request.slots.get("when")
-    named = moment(when, request.now) if when is not None else None
-    if when is not None and named is None:
+    if repeats_otherwise(f"{when or ''} {what} {request.whole}"):
+        return Answer(_CANNOT_REPEAT)
+    if when is not None and AND in when:
+        read = [moment(one, request.now) for one in when.split(AND)]
+        return _adding(alarms, request, what, [one for one in read if one is not None])
+    found = FoundMoment(when, ()) if when is not None else moment_in(what, request.now)
+    if found is None and request.whole:
+        found = moment_in(request.whole, request.now)
+    if found is None:
+        if request.whole:
+            return None  # words elsewhere may say it
+        return Answer("When?", completes=f"remind me {request.intent} {what}")
+    what = re.sub(r"^(?:to|about|of|that|and) |(?: and| to)$", "", found.taken_from(what))
+    named = moment(on_day(found, [request.whole], request.now).said, request.now)
+    if named is None or not what or what in ("that", "it", "this"):
         return None
-    if named is None or request.whole:
-        # The time stands somewhere in what is to be remembered, or in the rest of the sentence.
-        found = moment_in(what if not request.whole else request.whole, request.now)
-        if found is None:
-            if request.whole:
-                return None
-            return Answer("When?", completes=f"remind me {request.intent} {what}")
-        named = moment(found.said, request.now)
-        what = re.sub(r"^(?:to|about|of|that|and) |(?: and| to)$", "", found.taken_from(what))
-        if named is None or not what or what in ("that", "it", "this"):
-            return None
-    reminder = Alarm(
-        kind="reminder",
-        name=f"{request.intent} {second_person(what)}",
-        seconds=named.after_seconds,
-        local_time=None if named.after_seconds is not None else named.at,
-        days=named.days,
-    )
-    told = said_when(alarms.shelf.begun(reminder), alarms.shelf.now())
-    return alarms.adding(reminder, f"I remind you {reminder.name} {told}.")
+    return _adding(alarms, request, what, [named])
+
+
+def _adding(alarms: Alarms, request: Request, what: str, moments: Sequence[Moment]) -> Answer:
+    reminders = [
+        Alarm(
+            kind="reminder",
+            name=f"{request.intent} {second_person(what)}",
+            seconds=one.after_seconds,
+            local_time=None if one.after_seconds is not None else one.at,
+            days=one.days,
+        )
+        for one in moments
+    ]
+    now = alarms.shelf.now()
+    told = joined_words([said_when(alarms.shelf.begun(one), now) for one in reminders])
+    return alarms.adding(f"I remind you {reminders[0].name} {told}.", *reminders)
 
 
 def second_person(words: str) -> str:

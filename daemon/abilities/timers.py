@@ -1,5 +1,6 @@
-"""Timers and alarms: set, ask for, change and end them by voice."""
+"""Timers: set, ask for, change and end them by voice."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -7,20 +8,11 @@ from datetime import timedelta
 from ..alarms.alarm import Alarm, Kind, Now, seconds_left
 from ..alarms.keeper import AlarmKeeper
 from ..alarms.shelf import MOST, AlarmShelf
-from ..alarms.spoken_times import (
-    capitalised,
-    duration,
-    joined_words,
-    moment,
-    said_duration,
-    said_time,
-)
-from ..alarms.words import listed, said_when, timer_name
+from ..alarms.spoken_times import capitalised, duration, joined_words, said_duration
+from ..alarms.words import listed, timer_name
 from .ability import Ability, Answer, Intent, Request
-from .keywords.finding import has, moment_in
-from .keywords.timers import alarm_wanted, new_name, timer_wanted
-
-_SNOOZE_SECONDS = 540
+from .keywords.finding import has
+from .keywords.timers import new_name, timer_wanted
 
 TIMER_SENTENCES = {
     "start": (
@@ -41,6 +33,7 @@ TIMER_SENTENCES = {
     "start_without_length": (
         "<set> [me] [<the>|another|new] timer",
         "<set> [me] [<the>|another] {name} timer",
+        "<set> [me] [<the>|another] timer for [<the>] {name}",
     ),
     "left": (
         "how (much time|long|many minutes) [is|are|do i have|have i got] [there] [left|remaining|to"
@@ -97,6 +90,10 @@ TIMER_SENTENCES = {
         "(give me|i need|put on) another {length}",
         "make [<the>] timer {length} longer",
     ),
+    "change": (
+        "(change|make|reset|correct) [<the>] timer [to|into] {length}",
+        "(change|reset|correct) [<the>] {name} timer to {length}",
+    ),
     "less": (
         "(take|remove|subtract) {length} [off|from|away from] [of] [<the>] timer",
         "(take|remove|subtract) {length} [off|from|away from] [of] [<the>] {name} timer",
@@ -105,59 +102,15 @@ TIMER_SENTENCES = {
         "make [<the>] timer {length} shorter",
     ),
 }
-ALARM_SENTENCES = {
-    "set": (
-        "<set> [me] [<the>|another] [new] alarm [for|at|to] {when}",
-        "<set> [me] [<the>|another] {when} alarm",
-        "<set> [me] [<the>|another] alarm (for|at|to) {when} (called|named|for) [the|my] {name}",
-        "(wake|get|ring|call|rouse) me [up] {when}",
-        "i (want|need|have|would like) to (wake|get) up {when}",
-        "i (want|need|have|would like) to be (woken|woken up|awake|up) {when}",
-        "[<the>] alarm [for|at] {when}",
-        "{when} alarm",
-        "(make sure|see to it) [that] (i am|i get|i wake) (up|awake|woken) [by|at] {when}",
-    ),
-    "set_without_time": ("<set> [me] [<the>|another|new] alarm", "wake me [up]"),
-    "list": (
-        "(what|which|how many) alarms (are|do i have|are there|have i got) [set|on|active] [for"
-        " tomorrow|for today]",
-        "(list|what are|<tell>) [all] [<the>] alarms",
-        "(do i have|are there|is there|have i got) [a|any|an] alarm[s] [set|on|active] [for"
-        " tomorrow|for today]",
-        "(when|what time|for when|for what time) (is|does|will) [<the>] [next] alarm [set]"
-        " [for|go off|ring]",
-        "when (do i|will i|am i) [have to] (wake|get|be woken) [up]",
-        "what time (do i|will i|am i|will you) [have to] (wake|get) [me] [up]",
-        "is [<the>] alarm (on|set)",
-        "(check|what about|<tell>) [on] [<the>] alarm",
-    ),
-    "cancel": (
-        "<cancel> [<the>] alarm [now]",
-        "<cancel> [<the>] {which} alarm",
-        "<cancel> [<the>] alarm (for|at|called|named|of) [the] {which}",
-        "turn [<the>] alarm off",
-        "switch [<the>] alarm off",
-        "do not wake me [up] [tomorrow]",
-        "i [do not|no longer] need [<the>] alarm [any more|anymore]",
-    ),
-    "cancel_all": (
-        "<cancel> (all|every|both|all of) [the|my|of my] alarm[s]",
-        "<cancel> [all] [the|my] alarms",
-        "no more alarms",
-    ),
-    "snooze": (
-        "snooze [it] [<the>] [alarm]",
-        "snooze [it] [<the>] [alarm] [for] {length}",
-        "(wake me|remind me|ring) [up] again [in|after] {length}",
-        "[give me] {length} more [in bed|sleep]",
-        "let me sleep [for] [another] {length} [more|longer]",
-    ),
-    "change": (
-        "(move|change|set|shift|put) [<the>] alarm to {when}",
-        "(move|change|set|shift|put) [<the>] {which} alarm to {when}",
-        "(move|change|shift|put) [<the>] alarm from {which} to {when}",
-    ),
-}
+
+_STARTS = re.compile(
+    r"(?:(?:^| )(?:from now|starting now|now|please|go|and go|love|dear|thanks))+$"
+)
+_NO_NAME = (
+    "hours?|minutes?|mins?|seconds?|secs?|half|quarter|to|on|from|off|and|so|i|we|is|are|he|she"
+    "|they"
+)
+"""Words that are in no name of a timer: the sentence means something else."""
 
 
 @dataclass(frozen=True)
@@ -173,14 +126,14 @@ class Alarms:
         found = [alarm for alarm in self.shelf.all() if alarm.kind == kind]
         return sorted(found, key=lambda alarm: seconds_left(alarm, now))
 
-    def adding(self, alarm: Alarm, reply: str) -> Answer:
-        """An answer that adds `alarm`."""
-        if len(self.shelf.all()) >= MOST:
+    def adding(self, reply: str, *alarms: Alarm) -> Answer:
+        """An answer that adds `alarms`."""
+        if len(self.shelf.all()) + len(alarms) > MOST:
             return Answer(f"I have {MOST} timers and alarms already. Please cancel some first.")
         added: list[Alarm] = []
 
         def act() -> None:
-            added.append(self.shelf.add(alarm))
+            added.extend(self.shelf.add(one) for one in alarms)
             self.keeper.look()
 
         def undo() -> None:
@@ -215,6 +168,12 @@ class Alarms:
 
         return Answer(reply, lambda: put(after), lambda: put(before), grave=True)
 
+    def shifted(self, alarm: Alarm, seconds: float) -> Alarm:
+        """Return `alarm` as one that rings so much later, or earlier if that is negative."""
+        if alarm.local_time is not None:
+            return replace(alarm, local_time=alarm.local_time + timedelta(seconds=seconds))
+        return self.shelf.begun(alarm, max(1.0, seconds_left(alarm, self.shelf.now()) + seconds))
+
 
 def timer_ability(alarms: Alarms) -> Ability:
     """Timers."""
@@ -224,7 +183,10 @@ def timer_ability(alarms: Alarms) -> Ability:
         sentences=TIMER_SENTENCES,
         answer=lambda request: _timer_answer(alarms, request),
         by_keywords=lambda request: timer_wanted(
-            request.slots["text"], [alarm.name for alarm in alarms.of("timer") if alarm.name]
+            request.slots["text"],
+            request.clauses,
+            [alarm.name for alarm in alarms.of("timer") if alarm.name],
+            request.last.heard.lower() if request.last else "",
         ),
         hands_over=timer_intents,
         words=lambda: [alarm.name for alarm in alarms.of("timer") if alarm.name],
@@ -232,30 +194,15 @@ def timer_ability(alarms: Alarms) -> Ability:
     )
 
 
-def alarm_ability(alarms: Alarms) -> Ability:
-    """Alarms."""
-    return Ability(
-        name="alarms",
-        example="wake me at seven",
-        sentences=ALARM_SENTENCES,
-        answer=lambda request: _alarm_answer(alarms, request),
-        by_keywords=lambda request: alarm_wanted(request.slots["text"], request.now),
-        about=("alarm", "alarms", "wake me", "woken", "snooze"),
-    )
-
-
-# --- timers
-
-
 def timer_intents(request: Request) -> Sequence[Intent]:
     """What Home Assistant can do in the place of a timer of Attune's."""
-    name = _bare(request.slots.get("name", ""))
+    name = bare(request.slots.get("name", ""))
     named = _units(named_length[0], "start_") if (named_length := duration(name)) else {}
     which: dict[str, object] = {**named} if named else {"name": name} if name else {}
     read = duration(request.slots["length"]) if "length" in request.slots else None
     match request.intent:
         case "start" if read is not None:
-            rest = _bare(read[1])
+            rest = bare(read[1])
             called = {"name": name or rest} if name or rest else {}
             return (Intent("HassStartTimer", {**called, **_units(read[0])}),)
         case "more" | "less" if read is not None and not read[1]:
@@ -288,17 +235,21 @@ def _timer_answer(alarms: Alarms, request: Request) -> Answer | None:
         return _start_several(alarms, request)
     if request.intent == "start_without_length":
         name = request.slots.get("name", "")
-        if request.whole or has(name, "hours?|minutes?|mins?|seconds?|secs?|half|quarter"):
+        if request.whole or has(name, _NO_NAME):
             return None
-        name = _bare(request.slots.get("name", ""))
+        name = "" if name in ("that", "this", "it", "them", "me", "us") else bare(name)
         return Answer("For how long?", completes=f"set a {name} timer for".replace("  ", " "))
     timers, now = alarms.of("timer"), alarms.shelf.now()
     if request.intent == "left":
         return _left(timers, now, request.slots.get("name"))
+    if not timers and request.intent == "change":
+        return _start(alarms, request)
     if not timers:
         return Answer("You have no timer.")
+    if has(request.slots.get("name", ""), "and|one|that|it"):
+        return None
     if request.intent == "cancel_all":
-        return alarms.removing(timers, f"{_all_of('timer', len(timers))} cancelled.")
+        return alarms.removing(timers, f"{all_of('timer', len(timers))} cancelled.")
     if request.slots.get("name") in ("all", "all the", "every", "both"):
         return None
     chosen = _chosen(timers, request.slots.get("name"))
@@ -310,24 +261,14 @@ def _timer_answer(alarms: Alarms, request: Request) -> Answer | None:
 def _start_several(alarms: Alarms, request: Request) -> Answer | None:
     read = [duration(one) for one in request.slots["lengths"].split(";")]
     seconds = [one[0] for one in read if one is not None]
-    each = [alarms.adding(Alarm(kind="timer", seconds=one), "") for one in seconds]
-
-    def act() -> None:
-        for one in each:
-            assert one.act is not None
-            one.act()
-
-    def undo() -> None:
-        for one in each:
-            if one.undo is not None:
-                one.undo()
-
     told = joined_words([said_duration(one) for one in seconds])
-    return Answer(f"{len(seconds)} timers set, for {told}.", act, undo)
+    each = [Alarm(kind="timer", seconds=one) for one in seconds]
+    return alarms.adding(f"{len(seconds)} timers set, for {told}.", *each)
 
 
 def _start(alarms: Alarms, request: Request) -> Answer | None:
-    read = duration(request.slots["length"])
+    length = request.slots["length"]
+    read = duration(f"{length} minutes" if length.isdigit() else length)
     if read is None:
         return None
     seconds, rest = read
@@ -335,16 +276,17 @@ def _start(alarms: Alarms, request: Request) -> Answer | None:
     for word in ("for", "called", "named"):
         if rest.startswith(f"{word} "):
             rest = rest.removeprefix(f"{word} ")
-    if name and rest:
+    rest = _STARTS.sub("", rest)
+    if (name and rest) or has(name or rest, _NO_NAME):
         return None
     if request.whole and not (name or rest):  # "a timer of 20 minutes, for the cake"
         name = new_name(request.whole, request.slots["length"])
-    name = _bare(name or rest)
+    name = bare(name or rest)
     if duration(name) is not None:
         return None
     timer = Alarm(kind="timer", name=name, seconds=seconds)
     called = f"{name} timer" if name else "Timer"
-    return alarms.adding(timer, f"{capitalised(called)} set for {said_duration(seconds)}.")
+    return alarms.adding(f"{capitalised(called)} set for {said_duration(seconds)}.", timer)
 
 
 def _change_timer(
@@ -366,11 +308,12 @@ def _change_timer(
             running = alarms.shelf.begun(timer, timer.left_seconds)
             told = f"{capitalised(called)} goes on, with {said_duration(left)} left."
             return alarms.changing(timer, running, told)
-        case "more" | "less":
+        case "more" | "less" | "change":
             read = duration(request.slots["length"])
             if read is None or read[1]:
                 return None
-            length = left + (read[0] if request.intent == "more" else -read[0])
+            more = {"more": left + read[0], "less": left - read[0]}
+            length = more.get(request.intent, read[0])
             if length <= 0:
                 return Answer(f"{capitalised(called)} has only {said_duration(left)} left.")
             if timer.left_seconds is not None:
@@ -389,7 +332,7 @@ def _left(timers: Sequence[Alarm], now: Now, name: str | None) -> Answer | None:
         return Answer("You have no timer.")
     chosen = [timer for timer in timers if name is None or _is_called(timer, name)]
     if not chosen:
-        return Answer(f"You have no {_bare(name or '')} timer.")
+        return Answer(f"You have no {bare(name or '')} timer.")
     if len(chosen) == 1 and chosen[0].ringing_since is None:
         left = said_duration(max(0.0, seconds_left(chosen[0], now)))
         called = (
@@ -413,7 +356,7 @@ def _chosen(timers: Sequence[Alarm], name: str | None) -> Alarm | Answer:
         return Answer(f"You have {len(timers)} timers: {names}. Which one do you mean?")
     found = [timer for timer in timers if _is_called(timer, name)]
     if not found:
-        return Answer(f"You have no {_bare(name)} timer.")
+        return Answer(f"You have no {bare(name)} timer.")
     return found[0]
 
 
@@ -421,145 +364,17 @@ def _is_called(timer: Alarm, name: str) -> bool:
     length = duration(name)
     if length is not None and not length[1]:
         return timer.seconds == length[0]
-    return _bare(name) == timer.name
+    return bare(name) == timer.name
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """Return a name without the words that stand before one."""
     words = name.split()
     while words and words[0] in ("the", "a", "an", "my", "our", "for", "called", "named", "new"):
         words.pop(0)
     return " ".join(words)
 
 
-def _all_of(what: str, count: int) -> str:
+def all_of(what: str, count: int) -> str:
+    """Say how many were there: "Both alarms"."""
     return {1: capitalised(what), 2: f"Both {what}s"}.get(count, f"All {count} {what}s")
-
-
-# --- alarms
-
-
-def _alarm_answer(alarms: Alarms, request: Request) -> Answer | None:
-    shelf, now = alarms.shelf, alarms.shelf.now()
-    found = alarms.of("alarm")
-    match request.intent:
-        case "set":
-            return _set(alarms, request, now)
-        case "set_without_time":
-            if request.whole:
-                return None
-            return Answer("For when?", completes="set an alarm for")
-        case "snooze":
-            return _snooze(alarms, request)
-        case "list":
-            if not found:
-                return Answer("You have no alarm.")
-            told = joined_words([listed(alarm, now) for alarm in found])
-            if len(found) == 1:
-                return Answer(f"You have an alarm {told.removeprefix('one ')}.")
-            return Answer(f"You have {len(found)} alarms: {told}.")
-    if not found:
-        return Answer("You have no alarm.")
-    if request.intent == "cancel_all":
-        return alarms.removing(found, f"{_all_of('alarm', len(found))} cancelled.")
-    if request.slots.get("which") in ("all", "all the", "every", "both"):
-        return None
-    which = _which(found, request, now)
-    if which is None or isinstance(which, Answer):
-        return which
-    if request.intent == "cancel":
-        return alarms.removing([which], f"I cancelled the alarm {said_when(which, now)}.")
-    if request.intent == "shift":
-        return _shift(alarms, which, request, now)
-    when = moment(request.slots["when"], request.now, morning=True)
-    if when is None:
-        return None
-    moved = (
-        shelf.begun(replace(which, local_time=None, seconds=when.after_seconds, days=()))
-        if when.after_seconds is not None
-        else replace(which, local_time=when.at, seconds=None, days=when.days or which.days)
-    )
-    return alarms.changing(which, moved, f"The alarm is set {said_when(moved, now)} now.")
-
-
-def _shift(alarms: Alarms, alarm: Alarm, request: Request, now: Now) -> Answer | None:
-    """Let an alarm ring so much earlier or later."""
-    read = duration(request.slots["length"])
-    if read is None or read[1]:
-        return None
-    seconds = read[0] if request.slots["direction"] == "later" else -read[0]
-    if alarm.local_time is not None:
-        moved = replace(alarm, local_time=alarm.local_time + timedelta(seconds=seconds))
-    else:
-        moved = alarms.shelf.begun(alarm, max(1.0, seconds_left(alarm, now) + seconds))
-    if seconds_left(moved, now) <= 0:
-        return Answer("That would be in the past.")
-    return alarms.changing(alarm, moved, f"The alarm is set {said_when(moved, now)} now.")
-
-
-def _set(alarms: Alarms, request: Request, now: Now) -> Answer | None:
-    when = moment(request.slots["when"], request.now, morning=True)
-    if when is None:
-        return None
-    if request.whole:  # the day may have been said elsewhere
-        in_all = moment_in(request.whole, request.now, morning=True)
-        if in_all is not None:
-            when = moment(in_all.said, request.now, morning=True) or when
-    alarm = Alarm(
-        kind="alarm",
-        name=_bare(request.slots.get("name", "")),
-        seconds=when.after_seconds,
-        local_time=None if when.after_seconds is not None else when.at,
-        days=when.days,
-    )
-    told = said_when(alarms.shelf.begun(alarm), now)
-    if alarm.seconds is not None:
-        told += f", at {said_time(when.at)}"
-    return alarms.adding(alarm, f"Alarm set {told}.")
-
-
-def _snooze(alarms: Alarms, request: Request) -> Answer | None:
-    read = duration(request.slots["length"]) if "length" in request.slots else (_SNOOZE_SECONDS, "")
-    if read is None or read[1]:
-        return None
-    if not alarms.keeper.ringing:
-        return Answer("No alarm is ringing.")
-
-    def act() -> None:
-        for one in alarms.keeper.end_ringing():
-            alarms.shelf.add(Alarm(kind=one.kind, name=one.name, seconds=read[0]))
-        alarms.keeper.look()
-
-    return Answer(f"I ring again in {said_duration(read[0])}.", act)
-
-
-def _which(found: Sequence[Alarm], request: Request, now: Now) -> Alarm | Answer | None:
-    words = request.slots.get("which", "").removesuffix("'s") or None
-    if words is None:
-        ringing = [alarm for alarm in found if alarm.ringing_since is not None]
-        if len(found) == 1 or ringing:
-            return (ringing or list(found))[0]
-        told = joined_words([listed(alarm, now) for alarm in found])
-        return Answer(f"You have {len(found)} alarms: {told}. Which one do you mean?")
-    named = [alarm for alarm in found if alarm.name and alarm.name == _bare(words)]
-    if named:
-        return named[0]
-    if words in ("next", "first"):
-        return found[0]
-    choices = [moment(words, request.now, morning=morning) for morning in (True, False)]
-    for when in choices:
-        for alarm in found:
-            if when is not None and alarm.local_time is not None:
-                same_day = not alarm.days and alarm.local_time == when.at
-                if same_day or alarm.local_time.time() == when.at.time():
-                    return alarm
-    day = moment(words, request.now)
-    if day is not None:
-        on_day = [one for one in found if one.local_time and one.local_time.date() == day.at.date()]
-        if len(on_day) == 1 and not any(letter.isdigit() for letter in words):
-            return on_day[0]
-        return Answer(f"You have no alarm {_said(words)}.")
-    return Answer(f"You have no {_bare(words)} alarm.")
-
-
-def _said(words: str) -> str:
-    return words if words.split()[0] in ("on", "at", "tomorrow", "today", "in") else f"at {words}"

@@ -3,7 +3,7 @@ form that `abilities/sentences/plain_request.py` makes."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Literal
 
@@ -26,10 +26,14 @@ _NUMBERS = {
     "a dozen": 12.0,
 }
 _SECONDS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "hr": 3600, "day": 86400}
-_UNIT = r"(seconds?|secs?|minutes?|mins?|hours?|hrs?|days?)"
+_UNIT = r"(?P<unit>seconds?|secs?|minutes?|mins?|hours?|hrs?|days?)"
 _NUMBER = r"(\d+(?:\.\d+)?|" + "|".join(sorted(_NUMBERS, key=len, reverse=True)) + ")"
-_PART = re.compile(rf"{_NUMBER}(?: and a half| (1|a) half)? ?{_UNIT}(?P<half> and a half)?\b")
-_HALF_BEFORE = re.compile(r"and a half ")
+_SHARE = r"and a half|and (?:a quarter|1 quarter)|and 3 quarters"
+_PART = re.compile(
+    rf"{_NUMBER}(?: (?P<before>{_SHARE})| (1|a) half)?(?: more| extra| whole| full| good)? ?{_UNIT}"
+    rf"(?: (?P<after>{_SHARE}))?\b"
+)
+_ABOUT = re.compile(r"(?:another|about|around|roughly|exactly|maybe|only|just|say|like|a good) ")
 _MOST_SECONDS = 100 * 3600
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -43,13 +47,14 @@ _EVENING_HOUR = 12
 def duration(text: str) -> tuple[int, str] | None:
     """Read the length of time that `text` begins with, in seconds, and what comes after it: "10
     minute pasta" gives 600 and "pasta". None if it begins with none, or with one over 100 hours."""
-    seconds, place, found = 0.0, 0, False
+    lead = _ABOUT.match(text)
+    seconds, place, found = 0.0, lead.end() if lead else 0, False
     while (part := _PART.match(text, place)) is not None:
         number = part[1]
         count = _NUMBERS[number] if number in _NUMBERS else float(number)
-        unit = _SECONDS[part[3].rstrip("s")]
-        if _HALF_BEFORE.search(part[0]) or part["half"]:
-            count += 0.5
+        unit = _SECONDS[part["unit"].rstrip("s")]
+        share = part["before"] or part["after"] or ""
+        count += 0.5 if "half" in share else 0.75 if "3" in share else 0.25 if share else 0.0
         seconds += count * unit
         found = True
         place = part.end()
@@ -72,6 +77,8 @@ class Moment:
     """The days of the week on which it comes again, from 0 for Monday; none if it comes once."""
     after_seconds: int | None = None
     """The length of time from now, if it was named by one, such as "in 20 minutes"."""
+    by_clock: bool = True
+    """Whether a time of day was named, and not only a day or a part of one."""
 
 
 Part = Literal["morning", "afternoon", "evening", "night", ""]
@@ -113,8 +120,19 @@ _DATE = re.compile(
     + "|".join(_MONTHS)
     + r")|(?P<month2>"
     + "|".join(_MONTHS)
-    + r")(?: the)? (?P<day2>\d{1,2})(?:st|nd|rd|th)?\b|the (?P<day3>\d{1,2})(?:st|nd|rd|th))\b"
+    + r")(?: the)? (?P<day2>\d{1,2})(?:st|nd|rd|th)?\b"
+    r"|the (?P<day3>\d{1,2})(?:st|nd|rd|th)|the (?P<day4>first|second|third)$)\b"
 )
+_NO_REPEAT = re.compile(
+    r"\b(?:(?:every|each)(?: \w+)? (?:of (?:the|every|each) )?"
+    r"(?:month|year|fortnight|hour|minute)s?"
+    r"|(?:every|each) (?:other|second|third|2nd|3rd|two|three|\d+) "
+    r"(?:day|week|month|hour|minute|night"
+    r"|morning|evening|year|" + "|".join(WEEKDAYS) + r")s?"
+    r"|monthly|yearly|annually|fortnightly|hourly|(?:once|twice) (?:a|per) (?:month|year)"
+    r"|every \w+ of (?:the|each|every) month)\b"
+)
+_AND_HALF = re.compile(r"\b(\d{1,2}) and (?:a )?half\b(?! ?(?:hours?|minutes?|past))")
 _FILLER = re.compile(r"\b(?:at|on|for|the|o'clock|oclock|exactly|sharp|about|around|by|of)\b")
 
 
@@ -123,6 +141,7 @@ def moment(text: str, now: datetime, *, morning: bool = False) -> Moment | None:
     "every weekday at 6:30". With `morning`, an hour from 4 to 11 is one in the morning unless more
     is said, as for waking up. None if it names none, or one that is over."""
     wall = now.replace(tzinfo=None)
+    text = _AND_HALF.sub(r"\1:30", text)
     after = re.match(r"^in (?!the )(.+)$|^(.+) from now$", text)
     if after is not None:
         length = duration(after[1] or after[2])
@@ -158,7 +177,13 @@ def moment(text: str, now: datetime, *, morning: bool = False) -> Moment | None:
         left, at = rest, (time(9), True)  # a day without a time
     if _FILLER.sub(" ", left).strip():
         return None
-    return _placed(at[0], at[1], wall, every, dated, named, morning)
+    found = _placed(at[0], at[1], wall, every, dated, named, morning)
+    return found and replace(found, by_clock=clock is not None)
+
+
+def repeats_otherwise(text: str) -> bool:
+    """Whether `text` wants something again, and not on days of the week: "every other day"."""
+    return _NO_REPEAT.search(text) is not None
 
 
 def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, re.Match[str] | None]:
@@ -216,7 +241,7 @@ def _placed(
         certain = True
     if every is not None:
         days = _days_of(every)
-        return Moment(_next(at, wall, days), days)
+        return Moment(_next(_likely(at, certain), wall, days), days)
     day: date | None = None
     if dated is not None:
         day = _date_of(dated, wall.date())
@@ -229,6 +254,8 @@ def _placed(
             day += timedelta(days=7)
     elif named is not None:
         days_on = {"tomorrow": 1, "the day after tomorrow": 2}.get(named["word"], 0)
+        if named["word"] == "tonight" and certain and at.hour < 5 <= wall.hour:
+            days_on = 1  # "tonight at 2"
         day = wall.date() + timedelta(days=days_on)
     if day is None:
         return Moment(min(_next(one, wall, ()) for one in _choices(at, certain, wall.time())))
@@ -274,7 +301,8 @@ def _days_of(every: re.Match[str]) -> tuple[int, ...]:
 
 
 def _date_of(dated: re.Match[str], today: date) -> date | None:
-    day = int(dated["day"] or dated["day2"] or dated["day3"])
+    ordinals = {"first": 1, "second": 2, "third": 3}
+    day = ordinals.get(dated["day4"]) or int(dated["day"] or dated["day2"] or dated["day3"])
     name = dated["month"] or dated["month2"]
     for ahead in range(13):
         month = (today.month - 1 + ahead) % 12

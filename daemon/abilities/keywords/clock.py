@@ -40,6 +40,10 @@ def clock_wanted(text: str, knows: Callable[[str], bool]) -> Wanted | None:
         counts = "days?|far|sleeps|until|till|til|away|before|wait|to go|left"
         if named is not None and has(text, counts):
             return "days_until", {"day": _day(named[1])}
+    if has(text, "timers?|alarms?|remind|reminders?|wak(?:e|en|ing)|woken|get me up") and not has(
+        text, "what|which|time is it"
+    ):
+        return None
     asks_day = has(
         text,
         "what day|which day|what weekday|which weekday|day of the week|what date|which date"

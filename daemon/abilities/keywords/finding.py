@@ -13,7 +13,8 @@ Wanted = tuple[str, dict[str, str]]
 
 CANCEL = (
     "cancel|stop|delete|remove|clear|drop|scrap|scratch|bin|kill|abort|end|forget|lose|ditch"
-    "|get rid|rid of|do not need|no longer need|no need|need not|needn't|do not bother|not bother"
+    "|get rid|rid of|do not need|no longer need|no need|can go(?! off)|not needed|not wanted"
+    "|need not|needn't|do not bother|not bother"
     "|turn off|switch off|off|call off|never mind|take away|dismiss|undo"
 )
 ALL = "all|every|both|everything|each|any"
@@ -23,7 +24,7 @@ ASK = (
 )
 NOT = "do not|never|not"
 _LONGEST = 12
-_AT = re.compile(r"^(?:at|for|by|until|till|to|from|around|about|before) ")
+AT = re.compile(r"^(?:at|for|by|until|till|to|from|around|about|before) ")
 _CLOCK_WORD = re.compile(
     r"[:.]|\b(?:am|pm|o'?clock|half|quarter|past|noon|midday|midnight|morning|afternoon|evening"
     r"|night|tonight|tomorrow|today|every|daily|weekdays?|weekends?|in|from|"
@@ -32,13 +33,17 @@ _CLOCK_WORD = re.compile(
     r"|\d+(?:st|nd|rd|th))\b"
 )
 
-_DAY_WORD = re.compile(
+DAY_WORD = re.compile(
     r"\b(?:on )?(?:the day after tomorrow|tomorrow|today|tonight|(?:every |next |this )?(?:"
     + "|".join(WEEKDAYS)
-    + r")s?|every day|daily|every weekday|weekdays|every weekend|weekends"
-    r"|(?:the )?\d+(?:st|nd|rd|th)"
+    + r")s?|every (?:day|morning|evening|night)|daily|every weekday|weekdays|every weekend|weekends"
+    r"|(?:the )?\d+(?:st|nd|rd|th)|the (?:first|second|third)$"
     r"(?: of (?:january|february|march|april|may|june|july|august|september|october|november"
     r"|december))?)\b"
+)
+MONTH = re.compile(
+    r"\b(?:in|of) (january|february|march|april|may|june|july|august|september|october|november"
+    r"|december)\b"
 )
 
 
@@ -97,23 +102,28 @@ def moment_in(text: str, now: datetime, *, morning: bool = False) -> FoundMoment
     for start in range(len(words)):
         for end in range(min(len(words), start + _LONGEST), start, -1):
             part = " ".join(words[start:end])
-            if not _AT.match(part) and not _CLOCK_WORD.search(part):
+            if not AT.match(part) and not _CLOCK_WORD.search(part):
                 continue
-            if moment(_AT.sub("", part), now, morning=morning) is not None:
+            if moment(AT.sub("", part), now, morning=morning) is not None:
                 spans.append((end == len(words), start == 0, end - start, start, end))
                 break
     if not spans:
         return None
     *_, start, end = max(spans, key=lambda one: (one[2] + 2 * one[0] + one[1], one[3]))
     part = " ".join(words[start:end])
-    said = _AT.sub("", part)
-    if not _DAY_WORD.search(said) and not said.startswith("in "):
+    said = AT.sub("", part)
+    if not DAY_WORD.search(said) and not said.startswith("in "):
         rest = " ".join([*words[:start], ",", *words[end:]])
-        for day in _DAY_WORD.finditer(rest):
+        for day in DAY_WORD.finditer(rest):
             whole = f"{said} {day[0]}"
             if moment(whole, now, morning=morning) is not None:
                 return FoundMoment(whole, (part, day[0]))
     return FoundMoment(said, (part,))
+
+
+def names_no_day(said: str) -> bool:
+    """Whether a moment is said without its day."""
+    return DAY_WORD.search(said) is None and not said.startswith("in ")
 
 
 def lengths_in(text: str) -> list[str]:

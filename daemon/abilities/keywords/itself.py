@@ -2,8 +2,14 @@
 Pure."""
 
 import re
+from collections.abc import Sequence
 
 from .finding import Wanted, has, length_in
+
+_HUSH = re.compile(
+    r"(?:you |now |just |shh+ )*"
+    r"(?:mute|be (?:quiet|silent)|hush|shush|shut up|pipe down|stay quiet|silence)\b(?! (?:is|was))"
+)
 
 
 def talk_wanted(text: str) -> Wanted | None:
@@ -31,21 +37,39 @@ def talk_wanted(text: str) -> Wanted | None:
     return None
 
 
-def volume_wanted(text: str) -> Wanted | None:
-    """What `text` wants of the volume; None if nothing."""
-    anchor = "volume|loud|louder|quieter|quietly|quiet|softer|softly|shouting|speak up|sound"
-    if not has(text, anchor) and not has(text, "hear you|turn yourself|turn it|turn you"):
+def volume_wanted(text: str, clauses: Sequence[str] = ()) -> Wanted | None:
+    """What `text` with these clauses wants of the volume; None if nothing."""
+    if any(_HUSH.match(one) for one in clauses or (text,)) or has(text, "yourself (?:on|to) mute"):
+        return "least", {}
+    anchor = (
+        "volume|your voice|the voice|loud|louder|quieter|quietly|quiet|softer|softly|shouting"
+        "|speak up|sound"
+    )
+    if not has(text, anchor) and not has(
+        text, "hear you|turn (?:yourself|it|you)|(?:put|keep) yourself|whisper"
+    ):
         return None
     percent = re.search(r"(\d+) ?(?:%|percent|per cent)?", text)
     if percent is not None and has(text, "volume|percent|loud|sound|yourself|%"):
         return "to", {"percent": percent[0].strip()}
+    level = re.search(r"\b(half|normal|usual|medium|middle|quarter|default)\b", text)
+    if level is not None and has(text, "volume|voice|loud|sound|yourself"):
+        return "level", {"level": level[1]}
     if has(text, "full|maximum|max|as loud as"):
         return "full", {}
     if has(text, "what|how loud|which") and has(text, "volume|loud"):
         return "ask", {}
-    if has(text, "quieter|softer|softly|quietly|down|lower|too loud|so loud|shouting|less|reduce"):
+    if has(
+        text,
+        "quieter|more quiet|softer|softly|quietly|gentler|down|lower|too loud|so loud|shouting|less"
+        "|reduce|smaller|more small|whisper|too high|too big|too strong|too much|decrease",
+    ):
         return "down", {}
-    if has(text, "louder|up|raise|more|too quiet|hear you|increase|not loud|higher|too soft"):
+    if has(
+        text,
+        "louder|up|raise|more|too quiet|hear you|increase|not loud|higher|too soft|bigger|stronger"
+        "|too low",
+    ):
         return "up", {}
     return None
 

@@ -16,14 +16,17 @@ _NO_NAMES = any_of(
     hello shh hush hmm um uh er quick quickly great fine good perfect sure thanks attune today
     tonight tomorrow later reminder alarm timer shopping list note just look listen wait monday
     tuesday wednesday thursday friday saturday sunday anyway alright and but first second next
-    finally"""
+    finally mute snooze cancel pause stop louder softer quieter"""
 )
 _TO_OTHERS = re.compile(
     rf"""^(?:{_OTHERS})(?:,|\ at\ home,)
     | ^(?:hi|hello|dear|hey)\ (?!attune)\w+,
     | \b(?:alexa|siri|cortana|bixby|(?:hey|ok|okay)\ google|(?:voice\ |hey\ )?assistant|dear\ ai
-      |artificial\ intelligence|language\ model|chat\ ?bot)\b
-    | \b(?:nobody|no\ one|no\ way|not\ once|do(?:\ not|n't)\ you\ dare|never\ (?!mind)
+      |artificial\ intelligence|language\ model|chat\ ?bot)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NEVER = re.compile(
+    r"""\b(?:nobody|no\ one|no\ way|not\ once|do(?:\ not|n't)\ you\ dare|never\ (?!mind)
       |hardly\ anyone|i\ would(?:\ not|n't)\ (?:want|dream|dare))\b""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -35,11 +38,14 @@ _STORY = re.compile(
       |the\ other\ day|in\ the\ end|that\ (?:night|day)|my\ first)\b
     | \b(?<!what\ )(?:she|he|they)\ (?!is\b|are\b|were\b|'|has\b|have\b)\w+
     | \b(?:she|he|they)'ll\b
+    | \b(?!you\b|i\b|we\b|to\b|can\b)[a-z']+\ (?:will|(?:is|are)\ going\ to|has\ to|used\ to)
+      \ (?:set|wake|remind|cancel|turn|switch|put|add|start)\b
     | ^we\ (?!need)\w+ed\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 _ABOUT = re.compile(
-    r"""^(?:(?:does|do|did|is|are|was|were|why|how|who|whose|which|what|where|when|should|has|have)
+    r"""^(?:(?:does|do|did|is|are|was|were|why|how|who|whose|which|what|where|when(?!\ it)|should
+      |has|have)
       (?![\w'\u2019])
     | (?:could|can|would|might|may|will)\ (?!you\b|i\b|we\b
       |(?:the|my|that)\ (?:alarm|timer|reminder))
@@ -56,15 +62,24 @@ _PERFECT = r"\b(?:is|are|am|was|were|have|has|had|been|be|get|gets|got)\b|'(?:s|
 _INTRODUCED = re.compile(rf"^(?:(?!{_PERFECT})[^,.:;!?])*\b\w{{3,}}ed, ", re.IGNORECASE)
 """A clause that ends with a verb of the past: "a voice in the podcast murmured, …"."""
 _VERBS = any_of(
-    """add adjust arrange begin book bring buzz call cancel carry change check clear close come cool
-    count crank cross cut delete dim ditch do don't drop empty end erase extend fade feed fetch
-    forget get give go heat hold hush increase jog keep kill knock lay leave let lift list lock
-    lower make mark mention move mute nudge open pause play pop postpone prompt push put quieten
-    raise read record reduce remember remind remove rename repeat reset restart resume ring save
-    say schedule scrap scratch scrub set shorten shove shut silence skip sling snooze speak spell
-    start stick stop strike switch take talk tell tick time toss turn unlock unmute up wait wake
-    warm warn whack wind wipe write"""
+    """add adjust arrange be begin book bring buzz call cancel carry change check clear close come
+    cool count crank cross cut delete dim ditch do don't drop empty end erase extend fade feed
+    fetch forget get give go heat hold hush increase jog keep kill knock lay leave let lift list
+    lock lower make mark mention move mute nudge open pause play pop postpone prompt push put
+    quieten raise read record reduce remember remind remove rename repeat reset restart resume ring
+    save say schedule scrap scratch scrub set shift shorten shove shush hush shut silence skip sling
+    snooze speak spell start stick stop strike switch take talk tell tick time toss turn unlock
+    unmute up wait wake warm warn whack wind wipe write"""
 )
+_DIRECT = re.compile(
+    rf"""(?:^|[,.;:!?\u2013\u2014]\s*|\bso\s+)(?:(?:please|so|um|er|well|yes|ok|okay),?\ )*
+      (?:(?:can|could|would|will)\ you\b|(?:remind|wake|nudge)\ (?:me|us)\b
+      |(?:don't|do\ not)\ let\ (?:me|us)\b|please\ (?:{_VERBS})\b
+      |(?<=so\ )(?:{_VERBS})\b)
+    | \bplease(?:[.!?]*$|,) | \b(?:would|will|could)\ you[.!?]*$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""An order that is given to whoever listens, whatever story stands around it."""
 _FIRST = re.compile(r"(?:please |um,? |uh,? )?(?:remind|wake|set|add|put)\b", re.IGNORECASE)
 _WANTED = re.compile(
     rf"""\b(?:please
@@ -77,7 +92,7 @@ _WANTED = re.compile(
       |(?:i|we)(?:'ve|\ have)\ got\ to
       |(?:remind|wake|nudge)\ (?:me|us)|let's|let\ us|for\ (?:me|us)|no\ need|never\ mind
       |goes\ on\ (?:my|the|our)
-      |we(?:'re|\ are)\ out\ of|you're\ (?:too|so|shouting|mumbling))\b
+      |we(?:'re|\ are)\ out\ of|not\ so\ loud|can\ come\ off|you're\ (?:too|so|shouting|mumbling))\b
     | (?:^|[,.;:!?\u2013\u2014]\s*
       |\b(?:so|and|then|but|now|just|please|okay|ok|right|well|um|uh|er|oh|also|hey|actually|quickly
         |attune|today|tonight|tomorrow|morning|evening|noon|hour|am|pm),?\s+)(?:{_VERBS})\b
@@ -93,8 +108,12 @@ beginning of a clause, or a bare name of what is wanted."""
 def is_for_others(text: str) -> bool:
     """Return whether `text` is likelier to be a story, a question about an order, or said to
     somebody else than an order to the assistant."""
-    found = (_TO_OTHERS, _NAME, _ABOUT, _STORY, _MEDIA, _INTRODUCED)
-    return any(pattern.search(text) for pattern in found)
+    found = (_TO_OTHERS, _NAME, _ABOUT, _MEDIA, _INTRODUCED)
+    if any(pattern.search(text) for pattern in found):
+        return True
+    return (
+        any(pattern.search(text) for pattern in (_STORY, _NEVER)) and _DIRECT.search(text) is None
+    )
 
 
 def begins_as_order(text: str) -> bool:

@@ -30,7 +30,8 @@ _REPORTS = re.compile(
     | \b(?:goes|went)[,:]
     | \b(?:begins|ends|finishes|starts|opens|closes)\ with\b
     | \b(?:system|text|voice)\ (?:prompt|message)\b
-    | \b(?:what\ if|if\ i\ (?:say|said)|never\ say|from\ now\ on|developer\ mode|in\ bold)\b
+    | \b(?:what\ if|if\ i\ (?:say|said)|never\ say|developer\ mode|in\ bold
+      |from\ now\ on,?\ (?:when|whenever|if|every\ time|each))\b
     | \bas\ an?\ (?:admin|administrator|owner)\b
     | \b(?:homework|grammar|dream|dreamt|dreamed)\b
     | ^(?:page|step|verse|chapter|line)\ \w+\b
@@ -41,15 +42,31 @@ _OWN = re.compile(
     r"""\b(?:what|that|thing)\ i\ (?:just\ |ever\ )?(?:say|said|told\ you)\b
     | \b(?:reminds?\ me|remember|want|need|got|have|going|ought|supposed|to|and|me)
       (?:\ to)?\ (?:call|ask|tell|text|email|read|answer|write)\b
+    | ^(?:please|kindly)\ (?:(?:you|to)\ )?(?:write|read|tell|say)\b
     | \bwrite\ (?:that|it|this|them)\ down\b
     | \b(?:tell|ask)\ me\b | \b(?:i\ would|would\ you|so\ to)\ say\b | \bcalled\ (?!out|from)""",
     re.IGNORECASE | re.VERBOSE,
 )
 """The user's own saying, which is no report."""
 _ASKS = re.compile(
-    r"\b(?:can|could|would|will) you\b|\bso,? (?:set|put|start|remind|wake|add|get)\b",
-    re.IGNORECASE,
+    r"""\b(?:can|could|would|will)\ you\b | \bso,?\ (?:set|put|start|remind|wake|add|get|nudge|jog
+      |give\ (?:me|us))\b
+    | \bso\b[^,.:;]*\bremind\ (?:me|us)\b""",
+    re.IGNORECASE | re.VERBOSE,
 )
+_ORDERS = re.compile(
+    r"""[,.]\ (?:please\ )?(?:(?:remind|wake|nudge)
+      \ (?:me|us)|(?:do\ not|don't)\ let\ (?:me|us)|give\ (?:me|us)\ a\ (?:shout|nudge)
+      |(?:start|set|time|count|put)\ (?:the|it|that|them|a|me)\b[^,.:;]*
+      \b(?:please|for\ me|for\ us)\b)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_QUOTES = re.compile(
+    r"""\b(?:sa(?:id|ys)|told|tells|asks|asked|begs|begged|reads|writes|wrote|shout(?:s|ed)|yell(?:s|ed)
+      |whisper(?:s|ed)|called|cried|repl(?:ies|ied)|answered)(?:\ [\w']+){0,3},""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Somebody is going to be quoted."""
 
 
 def is_reported(text: str, *, by_nouns: bool = True) -> bool:
@@ -62,4 +79,6 @@ def is_reported(text: str, *, by_nouns: bool = True) -> bool:
 def asks(text: str) -> bool:
     """Return whether `text` asks for something itself, as in "the recipe says ten minutes, can you
     time that?"."""
-    return _ASKS.search(text) is not None
+    if _ASKS.search(text) is not None:
+        return True
+    return _ORDERS.search(text) is not None and _QUOTES.search(text) is None

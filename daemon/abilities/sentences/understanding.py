@@ -13,7 +13,7 @@ from hassil.recognize import RecognizeResult
 
 from ..ability import Ability, Answer, LastTurn, Request
 from .near_words import NearWords
-from .plain_request import plain_requests, runs_of_clauses
+from .plain_request import clauses_of, plain_requests, runs_of_clauses, without_reasons
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ _RULES = {
         "(set|set up|start|make|create|begin|add|run|put on|give me|schedule|set me"
         "|i (need|want|would like)|(can|could|may) i (have|get))"
     ),
+    "put": "(add|put|write|note|place|stick|get|include|pop|jot|chuck|throw|bung|shove|whack)",
     "cancel": (
         "(cancel|delete|remove|clear|stop|end|drop|get rid of|turn off|switch off|kill|abort)"
     ),
@@ -94,28 +95,43 @@ class Understanding:
             return None
         likeliest = plain_requests(texts[0])
         forms = list(dict.fromkeys(form for text in texts for form in plain_requests(text)))
+        runs = runs_of_clauses(texts[0])
+        about = self.about(likeliest[-1])
+        for text in without_reasons(texts[0]):
+            if (found := find(text, whole=likeliest[-1])) is not None:
+                return replace(found, whole=False)
         for text in forms:
             if (found := find(text)) is not None:
                 return found
         # Of what is less likely, only the whole counts: some part often fits something.
-        for text in runs_of_clauses(texts[0]):
+        for text in runs:
             found = find(text, whole=likeliest[-1])
             # What is about something else as a whole is not answered by a part of it.
-            about = self.about(likeliest[-1]) if found is not None else None
             if found is not None and about in (None, found.ability):
                 return replace(found, whole=False)
-        for text in forms:
-            if (found := self._by_itself(text, now, hands_over)) is not None:
-                return replace(found, by_template=False)
+        read = (self._by_itself(text, now, hands_over) for text in forms)
+        by_itself = next((one for one in read if one is not None), None)
+        if by_itself is not None and about in (None, by_itself.ability):
+            return replace(by_itself, by_template=False)
         for text in likeliest:
             for near in self._near.sentences(text):
                 if (found := find(near)) is not None:
                     logger.debug("%r is understood as %r", text, near)
                     return found
+        by_words: Understood | None = None
+        clauses = clauses_of(texts[0])
         for text in likeliest:
-            if (found := self._by_keywords(text, now, last, hands_over)) is not None:
+            request = Request("", {"text": text}, now, last, clauses=clauses)
+            by_words = by_words or self._by_keywords(request, hands_over)
+        if by_words is not None and about in (None, by_words.ability):
+            return replace(by_words, whole=False)
+        for text in runs if about is not None else ():
+            # Nothing in all of the sentence says the rest, so it is asked for.
+            if (found := find(text)) is not None and found.answer.completes:
                 return replace(found, whole=False)
-        return None
+        if by_words is not None:
+            return replace(by_words, whole=False)
+        return replace(by_itself, by_template=False) if by_itself is not None else None
 
     def about(self, text: str) -> Ability | None:
         """Return the ability that `text` is about, whether or not it is understood; None if it is
@@ -140,13 +156,11 @@ class Understanding:
                 return Understood(ability, request, answer)
         return None
 
-    def _by_keywords(
-        self, text: str, now: datetime, last: LastTurn | None, hands_over: Collection[str]
-    ) -> Understood | None:
-        for ability in self.abilities if text else ():
-            wanted = ability.by_keywords(Request("", {"text": text}, now, last))
+    def _by_keywords(self, asked: Request, hands_over: Collection[str]) -> Understood | None:
+        for ability in self.abilities if asked.slots["text"] else ():
+            wanted = ability.by_keywords(asked)
             if wanted is not None:
-                request = Request(wanted[0], wanted[1], now, last)
+                request = Request(wanted[0], wanted[1], asked.now, asked.last)
                 found = _answered(ability, request, hands_over)
                 if found is not None:
                     return found
