@@ -33,7 +33,7 @@ from .events.alarms import AlarmEnded, AlarmRings
 from .events.bus import Events
 from .events.learning import AdaptationChanged
 from .events.service import Status
-from .housekeeping import Housekeeping
+from .housekeeping import EVERY_SECONDS, Housekeeping
 from .idle_task import IdleTask
 from .installation import refuse_strangers
 from .jobs.engine_builds import ENGINE_COMMAND, EngineBuilds
@@ -43,7 +43,14 @@ from .listening.input import AudioInput, AudioSources
 from .listening.wake import WakePlan
 from .own_abilities import OwnAbilities, make_abilities
 from .privacy.consent import Consent
-from .privacy.forgetting import WHY, Forgetting, Places, finish, withdrawing
+from .privacy.forgetting import (
+    WHY,
+    Forgetting,
+    NotAllGoneError,
+    Places,
+    finish,
+    withdrawing,
+)
 from .privacy.keeping import Keeping
 from .privacy.private_time import PrivateTime
 from .privacy.receipts import Receipts
@@ -217,7 +224,7 @@ def start(
     keeping = Keeping(Consent(store), PrivateTime(store), settings.audio.keep)
     vocabulary = PersonalVocabulary(store)
     models = start_models(stack, settings, given, store, vocabulary, events)
-    shadow = make_shadow(settings, given.clocks, models, store, attention, events)
+    shadow = make_shadow(settings, given.clocks, models, store, keeping, attention, events)
     speaker = start_speaking(stack, settings, given, attention, events)
     on_network = [service for service in (wyoming, http) if service is not None]
     guard = make_guard(settings, bare_bytes, models, shadow, speaker, voice)
@@ -257,7 +264,7 @@ def start(
         given.clocks,
     )
     forgetting = make_forgetting(
-        settings, store, models, conversation, vocabulary, lambda: scheduler
+        stack, settings, store, models, conversation, vocabulary, attention, lambda: scheduler
     )
     forgetting_later.append(forgetting)
     scheduler = start_scheduler(
@@ -296,7 +303,7 @@ def start(
         audio_input=spoken.audio_input,
         wake=spoken.wake,
         network_problem=lambda: "; ".join(
-            one.problem for one in [*on_network, own, toolbox] if one.problem
+            one.problem for one in [*on_network, own, toolbox, forgetting] if one.problem
         ),
         pace=spoken.pace,
         conversation=conversation,
@@ -427,17 +434,16 @@ def start_store(stack: ExitStack, settings: Settings, clocks: Clocks) -> Store:
     """Open the store, and make utterances again of audio files that no row names."""
     store = Store(settings.state_dir, clocks)
     stack.callback(store.close)
+    moves = Moves(settings.generations, lambda _: None, store.history.add_move)
+    receipts = Receipts(settings.state_dir)
     try:
         # Before anything is served, and before what is left of it becomes utterances again.
-        moves = Moves(settings.generations, lambda _: None, store.history.add_move)
-        finish(store, places(settings), Receipts(settings.state_dir), withdrawing(moves))
+        finish(store, places(settings), receipts, withdrawing(moves))
         adopt_orphans(store, clocks.wall())
+    except NotAllGoneError as error:  # the rest is tried again, and nothing of it is served
+        logger.error("%s", error)
     except DatabaseBusyError as error:
-        logger.warning(
-            "what is being forgotten, and audio files that no row names, are looked after at the"
-            " next start: %s",
-            error,
-        )
+        logger.warning("audio files that no row names are looked for at the next start: %s", error)
     return store
 
 
@@ -461,6 +467,7 @@ def make_shadow(
     clocks: Clocks,
     models: ModelManager,
     store: Store,
+    keeping: Keeping,
     attention: Attention,
     events: Events,
 ) -> Shadow:
@@ -479,6 +486,7 @@ def make_shadow(
         ),
         load_route=models.load_route,
         moves=models.moves,
+        may_learn=lambda: keeping.consent.agreed,
         clocks=clocks,
     )
 
@@ -579,19 +587,24 @@ def start_conversation(
 def places(settings: Settings) -> Places:
     """Where there may be something of what was said, besides the store."""
     return Places(
-        settings.generations, settings.state_dir / "jobs", settings.cache_dir / "features"
+        settings.generations,
+        settings.state_dir / "jobs",
+        settings.cache_dir / "features",
+        own_phrase_path(settings.state_dir),
     )
 
 
 def make_forgetting(
+    stack: ExitStack,
     settings: Settings,
     store: Store,
     models: ModelManager,
     conversation: Conversation,
     vocabulary: PersonalVocabulary,
+    attention: Attention,
     scheduler: Callable[[], RoundScheduler],
 ) -> Forgetting:
-    """Make what forgets what was said."""
+    """Make what forgets what was said. The caller starts its thread once there is a scheduler."""
 
     def withdraw(numbers: Collection[int]) -> int | None:
         if not numbers:
@@ -604,14 +617,18 @@ def make_forgetting(
         conversation.forget_all()
         vocabulary.read_again()
 
-    return Forgetting(
+    forgetting = Forgetting(
         store,
         places(settings),
         Receipts(settings.state_dir),
         withdraw,
-        lambda: scheduler().stand_still(_ROUND_ENDS_SECONDS),
+        lambda: scheduler().held(_ROUND_ENDS_SECONDS),
         forgotten,
     )
+    finishing = IdleTask("forgetting", forgetting.finish_left, attention, EVERY_SECONDS)
+    finishing.start()
+    stack.callback(finishing.stop)
+    return forgetting
 
 
 def start_speaking(

@@ -12,9 +12,9 @@ class LastTurn:
     heard: str
     reply: str
     forget: Callable[[], None]
-    """Removes the turn and its recording."""
-    utterance: str | None = None
-    """Id of its recording; None if there is none."""
+    """Lets nobody remember the turn, in the conversation or in the store."""
+    turn: int | None = None
+    """Its number in the store; None if it is not kept."""
 
 
 @dataclass(frozen=True)

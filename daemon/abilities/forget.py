@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 
 from ..alarms.spoken_times import duration
 from ..privacy.forgetting import Forgetting
-from ..privacy.receipts import Receipt
 from ..privacy.scope import Scope
-from .ability import Answer, Request
+from .ability import Answer, LastTurn, Request
 
 _FORGET = "(forget|delete|erase|wipe|remove|clear)"
 _ALL = "(everything|all|anything|what|whatever) [that] [i|you|we|was|has been|have|has]"
@@ -33,6 +32,7 @@ SENTENCES = {
         f"{_FORGET} {_ALL} {_SAID} with the (word|name) {{word}} [in it]",
     ),
 }
+_BACK = " I know again what I knew before."
 DAYS = ("today", "yesterday", "this morning", "this afternoon", "this evening", "last night")
 
 
@@ -53,21 +53,35 @@ def forget_answer(request: Request, forgetting: Callable[[], Forgetting]) -> Ans
     told = " and ".join(one for one in what if one)
     learnt = ", and what I learnt from it" if plan.generations else ""
 
-    def act() -> str:
-        return _told(forgetting().forget(scope))
-
+    # In a thread of its own: it may have to wait for a round, and for the models.
     return Answer(
         f"Shall I forget {told}{learnt}? That cannot be undone.",
-        if_yes=Answer("", act, grave=True, keeps_turn=False),
+        if_yes=Answer(
+            f"I forget it now.{_BACK if plan.generations else ''}",
+            lambda: forgetting().forget_soon(scope),
+            grave=True,
+            keeps_turn=False,
+        ),
         keeps_turn=False,
     )
 
 
-def _told(receipt: Receipt | None) -> str:
-    if receipt is None:
-        return "There is nothing left to forget."
-    back = "" if not receipt.withdrawn else " I know again what I knew before."
-    return f"I have forgotten it.{back}"
+def forget_last(last: LastTurn, forgetting: Callable[[], Forgetting]) -> Answer:
+    """Forget the turn before; with a question first, if anything had learnt from it."""
+    scope = Scope(turn=last.turn)
+    learnt = bool(last.turn) and bool(forgetting().plan(scope).generations)
+
+    def act() -> None:
+        if last.turn:
+            forgetting().forget_soon(scope)
+        last.forget()
+
+    if not learnt:
+        return Answer("I forget it now.", act, grave=True)
+    return Answer(
+        "Shall I forget it, and what I learnt from it? That cannot be undone.",
+        if_yes=Answer(f"I forget it now.{_BACK}", act, grave=True),
+    )
 
 
 def _counted(count: int, one: str, several: str = "") -> str:

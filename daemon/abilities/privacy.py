@@ -7,10 +7,9 @@ from ..alarms.spoken_times import duration, said_duration
 from ..privacy.consent import QUESTION, Consent
 from ..privacy.forgetting import Forgetting
 from ..privacy.keeping import Keeping
-from ..privacy.scope import Scope
 from ..store.store import Store
 from . import forget
-from .ability import Ability, Answer, LastTurn, Request
+from .ability import Ability, Answer, Request
 from .keywords.itself import privacy_wanted
 
 _USUAL_SECONDS = 3600
@@ -22,7 +21,7 @@ SENTENCES = {
         "(forget|delete|erase) [that] i [ever|just] said (that|it|this)",
         "(do not|never) (learn|remember|keep|store|save|record) [from] (that|this|it|what i [just]"
         " said)",
-        "(i did not say that|that was not (me|for you|meant for you)|never mind that)",
+        "(i did not say that|that was not (me|for you|meant for you))",
     ),
     "private": (
         "(private|privacy) [mode] [on|please]",
@@ -115,10 +114,9 @@ def _answer(
     consent, private = keeping.consent, keeping.private
     match request.intent:
         case "forget":
-            last = request.last
-            if last is None or not last.heard.strip():
+            if request.last is None or not request.last.heard.strip():
                 return Answer("There is nothing to forget.")
-            return Answer("I have forgotten it.", lambda: _forget(last, forgetting()), grave=True)
+            return forget.forget_last(request.last, forgetting)
         case "private":
             length = request.slots.get("length")
             read = duration(length) if length is not None else (_USUAL_SECONDS, "")
@@ -130,7 +128,7 @@ def _answer(
             return Answer(
                 f"I keep nothing of what is said for {said_duration(seconds)}.",
                 lambda: private.begin(seconds),
-                private.end,
+                None if private.left_seconds else private.end,
             )
         case "agree" | "private_end":
             if not keeping.recordings:
@@ -145,7 +143,6 @@ def _answer(
             return Answer(
                 "I keep nothing more of what you say. What I kept before is still here.",
                 lambda: _decide(consent, agreed=False),
-                lambda: _decide(consent, agreed=True),
             )
         case "ask":
             if not consent.agreed:
@@ -159,12 +156,6 @@ def _answer(
         case "know":
             return Answer(_known(store))
     return None
-
-
-def _forget(last: LastTurn, forgetting: Forgetting) -> None:
-    if last.utterance is not None:  # with what was made of it, and learnt from it
-        forgetting.forget(Scope(utterances=(last.utterance,)))
-    last.forget()
 
 
 def _known(store: Store) -> str:

@@ -1,7 +1,7 @@
 """Enrols recordings with their texts: good rows are stored, and each bad row is reported in one
 line."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
@@ -22,7 +22,10 @@ Known = dict[str, Row]
 
 
 def take_up(
-    rows: Iterator[tuple[Row, int]], store: Store, replace: bool = False
+    rows: Iterator[tuple[Row, int]],
+    store: Store,
+    replace: bool = False,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Event]:
     """Store each row as an enrolled utterance. A recording comes as an open descriptor, which stays
     the caller's.
@@ -30,14 +33,15 @@ def take_up(
     A recording has one text: its first text stays, unless `replace` is set; then the first text of
     this enrolment replaces it. A row whose text cannot be true of its recording is bad. Yields
     `enrolling`, then `enrolled` or `bad_row` for each row, and `enrolled_all` with the totals, in
-    which a recording that came twice counts once. Raises AttuneError if the store cannot be
-    written, or if reading `rows` raises it.
+    which a recording that came twice counts once. `check` is called before each row. Raises
+    AttuneError if it does, if the store cannot be written, or if reading `rows` raises it.
     """
     yield Enrolling()
     known: Known = {}
     bad = new = 0
     seconds = 0.0
     for row, descriptor in rows:
+        check()  # the user may have changed their mind
         try:
             with OpenFile.of_descriptor(descriptor, row.name) as recording:
                 samples = read_audio(recording, MAX_SECONDS)

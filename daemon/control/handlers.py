@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from engines.audio.recordings import read_audio
@@ -382,7 +382,7 @@ def _planned(plan: Plan) -> RoundPlanned:
 
 
 def _correct(service: Service, request: requests.Correct) -> Generator[Event, None, None]:
-    _check_agreed(service)
+    _check_may_keep(service)
     turn = (
         service.store.history.last_spoken_turn()
         if request.turn is None
@@ -470,7 +470,10 @@ def _forget(service: Service, request: requests.Forget) -> Generator[Event, None
         everything=request.everything,
     )
     plan = service.forgetting.plan(scope)
+    if scope.turn == 0:  # another turn may be the last one by then
+        scope = replace(scope, turn=plan.found.turns[-1])
     yield ToBeForgotten(
+        turn=scope.turn,
         utterances=len(plan.found.utterances),
         seconds=plan.found.seconds,
         turns=len(plan.found.turns),
@@ -494,18 +497,20 @@ def _forget(service: Service, request: requests.Forget) -> Generator[Event, None
     )
 
 
-def _check_agreed(service: Service) -> None:
-    """Raise AttuneError if nothing of the user's may be kept."""
+def _check_may_keep(service: Service) -> None:
+    """Raise AttuneError if nothing of the user's may be kept now."""
     if not service.keeping.consent.agreed:
         raise AttuneError(f"nothing is kept of what you say: nobody has agreed to it; {HOW}")
+    if service.keeping.private.left_seconds:
+        raise AttuneError('nothing is kept in private mode; end it first ("private mode off")')
 
 
 def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event, None, None]:
-    _check_agreed(service)
+    _check_may_keep(service)
     service.attention.begin()  # no round may start on half of an enrolment
     try:
         with closing(row_stream.receive(descriptor)) as rows:
-            yield from take_up(rows, service.store, replace)
+            yield from take_up(rows, service.store, replace, lambda: _check_may_keep(service))
     finally:
         service.attention.end()
 

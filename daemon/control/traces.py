@@ -21,7 +21,7 @@ from ..events.bus import Events
 from ..events.speaking import ReplySaid
 from ..events.turns import SpeechEnded, TurnAnswered, TurnFailed
 
-_SEND_SECONDS = 5.0
+_SEND_SECONDS = 1.0
 """Time that the endpoint has to take what is sent to it."""
 _TOGETHER_MS = 1000
 """Time in which spans are gathered, so as to be sent together."""

@@ -55,7 +55,7 @@ from .dialogue import (
     decide,
     question,
 )
-from .memory import Memories
+from .memory import Memories, Memory
 from .tool_use import NAME as TOOLS
 from .tool_use import Tools, ToolUse
 from .turn_log import KeptTurn, QueuedTurn, TurnLog
@@ -363,6 +363,8 @@ class Answering:
         what was said."""
         try:
             stored = self._store.utterance(doubted.utterance) if doubted.utterance else None
+            if not self._log.may_keep():
+                return
             if stored is not None and label_fault(doubted.words, stored.seconds) is None:
                 self._store.add_label(stored.id, doubted.words, "corrected")
         except AttuneError as error:
@@ -440,16 +442,20 @@ class Answering:
             before.suspended = model.suspend()
         suspended, memory.suspended = memory.suspended, None
         long_ago = now - memory.ended_at >= self._settings.forget_after_seconds
-        if self._model is None or long_ago:
+        if long_ago or self._model is None:
             memory.exchanges.clear()
-            self._begin_anew(models)
-        elif memory is not before and suspended is None:
+        if long_ago or self._model is None or (memory is not before and suspended is None):
+            self._model = None  # until it is told what is true now
             self._begin_anew(models)
         elif memory is not before:
             try:
                 model.resume(suspended, partial(self._go_on, turn))
             except AttuneError as error:
                 logger.warning("the language model forgets a conversation: %s", error)
+            except TurnAbandoned:  # it goes on in the next turn
+                memory.suspended = suspended
+                self._memory = Memory(now)  # the language model is in no conversation now
+                raise
         self._model = model
 
     def _begin_anew(self, models: ModelLease) -> None:
@@ -517,7 +523,7 @@ class Answering:
                 models.withdraw()
             self._tools.forget_turn(last.turn)
 
-        return LastTurn(last.heard, last.reply, forget, last.utterance)
+        return LastTurn(last.heard, last.reply, forget, last.id)
 
     def _say(self, turn: QueuedTurn, text: str) -> _Reply:
         """Say `text` in place of a reply."""

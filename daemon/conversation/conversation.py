@@ -108,20 +108,24 @@ class Conversation:
         abandoned: threading.Event | None = None,
         expected: Sequence[str] = (),
         learn: bool = True,
+        may_keep: bool = True,
         replaces: int | None = None,
     ) -> int:
         """Queue a segment to be answered; return the number of its turn at once. Its events also go
         to `events`, and end with `turn` or `turn_failed`. A caller that gives `abandoned` can later
         `abandon` the turn by it. The phrases in `expected` are likelier than other words. Without
-        `learn` the audio is not kept: the loudspeaker may be heard in it. The turn takes the place
+        `learn` the audio is not kept: the loudspeaker may be heard in it; without `may_keep`
+        nothing is, since the user wanted that when the speech began. The turn takes the place
         of turn `replaces`, whose speech went on.
 
         If the queue is full, the call waits with `wait` until there is room, as a file can. Without
         it, the oldest waiting turn is stored without an answer, and its last event says so: a
         microphone cannot wait, and speech is never dropped silently.
         """
+        turn = self._new_turn(segment.samples, source, route, events, abandoned, expected)
         turn = replace(
-            self._new_turn(segment.samples, source, route, events, abandoned, expected),
+            turn,
+            may_keep=may_keep and turn.may_keep,
             learn=learn,
             longest_pause_seconds=segment.longest_pause_seconds,
             replaces=replaces,
@@ -147,7 +151,11 @@ class Conversation:
         return turn.number
 
     def hear_early(
-        self, segment: Segment, source: str = "microphone", replaces: int | None = None
+        self,
+        segment: Segment,
+        source: str = "microphone",
+        replaces: int | None = None,
+        may_keep: bool = True,
     ) -> QueuedTurn | None:
         """Begin to answer a segment that may not have ended. Nothing can be seen of it until it is
         kept by `keep`; `drop` ends it without a trace. None if something else is being answered, or
@@ -165,7 +173,8 @@ class Conversation:
                 longest_pause_seconds=segment.longest_pause_seconds,
                 replaces=replaces,
                 early=Early(self._preparation),
-                may_keep=self._log.may_keep(),
+                may_keep=may_keep and self._log.may_keep(),
+                forgettings=self._log.store.forgettings,
             )
             self._append(turn)
             return turn
@@ -279,6 +288,11 @@ class Conversation:
             self._leave(turn, self._why_left(turn))
 
     @property
+    def may_keep(self) -> bool:
+        """Whether anything that is said now may be kept."""
+        return self._log.may_keep()
+
+    @property
     def busy(self) -> bool:
         """Whether a turn waits, or is being answered."""
         return bool(self._waiting) or self._current is not None
@@ -337,6 +351,7 @@ class Conversation:
                 abandoned or threading.Event(),
                 tuple(expected),
                 may_keep=self._log.may_keep(),
+                forgettings=self._log.store.forgettings,
             )
 
     @property

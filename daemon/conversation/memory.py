@@ -1,5 +1,5 @@
-"""What is remembered of the last turns of one conversation. Each client of the network has a
-conversation of its own; microphone, command line and screens share that of the device."""
+"""What is remembered of the last turns of one conversation. Each client of Wyoming has one of its
+own; microphone, command line, screens and `/api` share that of the device."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -48,6 +48,8 @@ class QueuedTurn:
     """Whether the audio is kept, to learn from."""
     may_keep: bool = True
     """Whether anything of it may be kept, as the user wanted it when it was said."""
+    forgettings: int = 0
+    """`Store.forgettings` when it was said."""
     longest_pause_seconds: float | None = None
     """The longest silence within what was said; None if that is not known."""
     replaces: int | None = None
@@ -108,21 +110,31 @@ class TurnLog:
         """Store the turn, or store it later if another program holds the database. The reply was
         given already, so an error is returned as a warning and not raised. Nothing is stored
         unless the user lets it be."""
-        if not (queued.may_keep and self.may_keep()):
+        if not self._may_store(queued):
             return KeptTurn()
         try:
             stored = self.store.later.do(
-                lambda: self.store.history.add_turn(
-                    replace(turn, utterance=turn.utterance or self._keep_audio(queued))
-                ),
-                "a turn that was answered",
+                lambda: self._add_turn(queued, turn), "a turn that was answered"
             )
         except AttuneError as error:
             logger.error("a turn was not stored: %s", error)
             return KeptTurn(warning=str(error))
         if stored is None:
             return KeptTurn(warning="; ".join(self.store.later.problems()) or _PUT_OFF)
-        return KeptTurn(stored.id, stored.utterance)
+        return KeptTurn(stored.id or None, stored.utterance)
+
+    def _add_turn(self, queued: QueuedTurn, turn: Turn) -> Turn:
+        """Store the turn, unless the user has changed their mind since it was put off."""
+        if not self._may_store(queued):
+            return turn
+        utterance = turn.utterance or self._keep_audio(queued)
+        return self.store.history.add_turn(replace(turn, utterance=utterance))
+
+    def _may_store(self, queued: QueuedTurn) -> bool:
+        """Whether anything of a turn may be stored: it could when it was said, and it can now, and
+        nothing was forgotten since."""
+        same = queued.forgettings == self.store.forgettings
+        return queued.may_keep and same and self.may_keep()
 
     def keep_utterance(self, queued: QueuedTurn) -> str | None:
         """Store the audio of a turn that is only heard; returns the id of the utterance, None if it
@@ -149,8 +161,8 @@ class TurnLog:
     def keeps_audio_of(self, queued: QueuedTurn) -> bool:
         """Whether the audio of a turn is stored."""
         learn = queued.early.learn if queued.early is not None else queued.learn
-        may_keep = queued.may_keep and self.may_keep()
-        return self.keeps_audio and learn and may_keep and not isinstance(queued.words, str)
+        may_store = self._may_store(queued)
+        return self.keeps_audio and learn and may_store and not isinstance(queued.words, str)
 
     def keep_audio_or_tell(self, queued: QueuedTurn) -> None:
         """Store the audio of a turn that was not answered. Never raises."""

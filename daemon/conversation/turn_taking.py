@@ -6,7 +6,7 @@ Knows no audio device, no model and no store.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -42,7 +42,12 @@ _MOST_SECONDS = 29.0
 class Answers(Protocol):
     """The conversation, as far as taking turns needs it."""
 
-    def hear(self, segment: Segment, *, learn: bool, replaces: int | None) -> int:
+    @property
+    def may_keep(self) -> bool:
+        """Whether anything that is said now may be kept."""
+        ...
+
+    def hear(self, segment: Segment, *, learn: bool, may_keep: bool, replaces: int | None) -> int:
         """Queue a segment; return the number of its turn."""
         ...
 
@@ -50,7 +55,9 @@ class Answers(Protocol):
         """Tell what was said so far, if somebody wants to know."""
         ...
 
-    def hear_early(self, segment: Segment, *, replaces: int | None) -> QueuedTurn | None:
+    def hear_early(
+        self, segment: Segment, *, may_keep: bool, replaces: int | None
+    ) -> QueuedTurn | None:
         """Begin to answer a segment that may not have ended."""
         ...
 
@@ -75,6 +82,7 @@ class _Ended:
     number: int
     at: float
     learn: bool
+    may_keep: bool
 
 
 class TurnTaking:
@@ -110,6 +118,8 @@ class TurnTaking:
         self._before: _Ended | None = None
         """The turn whose sentence goes on; None if what is said now is a sentence of its own."""
         self._early: tuple[QueuedTurn, Segment] | None = None
+        self._may_keep = True
+        """Whether anything of this sentence may be kept, as the user wanted it when it began."""
         self._own_samples = 0
         """The samples of the last segment that are its own, and not those of the turn before."""
 
@@ -139,6 +149,7 @@ class TurnTaking:
 
     def _begin(self) -> None:
         self._before = self._last if self._goes_on() else None
+        self._may_keep = self._answers.may_keep and (self._before is None or self._before.may_keep)
         if self._before is None:
             self._interrupt()
             return
@@ -157,7 +168,7 @@ class TurnTaking:
     def _pause(self, segment: Segment) -> None:
         if segment.seconds > _MOST_SECONDS:
             return
-        turn = self._answers.hear_early(segment, replaces=self._replaces)
+        turn = self._answers.hear_early(segment, may_keep=self._may_keep, replaces=self._replaces)
         if turn is not None:
             self._early = turn, segment
 
@@ -181,8 +192,11 @@ class TurnTaking:
             else:
                 self._answers.drop(early[0])
         if number is None:
-            number = self._answers.hear(segment, learn=learn, replaces=self._replaces)
-        self._last, self._before = _Ended(segment, number, self._clock(), learn), None
+            number = self._answers.hear(
+                segment, learn=learn, may_keep=self._may_keep, replaces=self._replaces
+            )
+        ended = _Ended(segment, number, self._clock(), learn, self._may_keep)
+        self._last, self._before = ended, None
         self._events.publish(SpeechEnded(turn=number, silence_seconds=segment.silence_seconds))
 
     def _cancel(self) -> None:
@@ -195,8 +209,13 @@ class TurnTaking:
         """Answer a turn that was withdrawn as it was."""
         before, self._before = self._before, None
         assert before is not None
-        number = self._answers.hear(before.segment, learn=before.learn, replaces=before.number)
-        self._last = _Ended(before.segment, number, self._clock(), before.learn)
+        number = self._answers.hear(
+            before.segment,
+            learn=before.learn,
+            may_keep=before.may_keep,
+            replaces=before.number,
+        )
+        self._last = replace(before, number=number, at=self._clock())
 
     @property
     def _replaces(self) -> int | None:

@@ -68,6 +68,8 @@ class ToBeForgotten(Event):
     """Phrases of the vocabulary, timers, alarms, reminders, and things on lists."""
     generations: tuple[int, ...]
     """Those that would be withdrawn."""
+    turn: int | None = Field(None, exclude_if=is_empty)
+    """The turn that was named, if one was: the last one's number, too."""
 
 
 class Forgotten(Event):

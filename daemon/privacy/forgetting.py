@@ -9,15 +9,17 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engines.errors import AttuneError
-from engines.generations.folder import BASE, Generation, list_generations
+from engines.generations.card import Card
+from engines.generations.folder import BASE, Damaged, list_generations, sweep
 
+from ..store.database import DatabaseBusyError
 from ..store.store import Store
 from .receipts import Receipt, Receipts, utc
 from .scope import Found, Scope, find
@@ -36,6 +38,8 @@ class Places:
     generations: Path
     jobs: Path
     features: Path
+    own_phrase: Path
+    """The file of the user's own wake word."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,13 @@ class Plan:
     """Those that would be withdrawn."""
 
 
+class NotAllGoneError(AttuneError):
+    """The rows are gone, and something else could not be removed yet."""
+
+
 class Forgetting:
     """What forgets in a running daemon. Safe to use from several threads: one waits for the
-    other."""
+    other. A thread that holds the models must use `forget_soon`."""
 
     def __init__(
         self,
@@ -57,38 +65,80 @@ class Forgetting:
         places: Places,
         receipts: Receipts,
         withdraw: Withdraw,
-        stand_still: Callable[[], None],
+        no_round: Callable[[], AbstractContextManager[None]],
         forgotten: Callable[[], None],
     ) -> None:
-        """`withdraw` serves another generation at once. `stand_still` ends a round that runs, and
-        returns once it has ended. `forgotten` is called once the rows are gone: nobody may
-        remember them."""
+        """`withdraw` serves another generation at once. As long as `no_round` lasts, no round runs
+        or begins; entering it ends one that does. `forgotten` is called once the rows are gone:
+        nobody may remember them."""
         self._store = store
         self._places = places
         self._receipts = receipts
         self._withdraw = withdraw
-        self._stand_still = stand_still
+        self._no_round = no_round
         self._forgotten = forgotten
         self._lock = threading.Lock()
+        self.problem = ""
+        """What could not be forgotten yet, for the user; empty if nothing is left."""
 
     def plan(self, scope: Scope) -> Plan:
         """Return what `forget` would forget. Raises AttuneError if `scope` names something that is
         not there."""
-        found = find(self._store, scope)
-        return Plan(found, learnt_from(self._places.generations, found))
+        return self._plan(find(self._store, scope))
 
     def forget(self, scope: Scope) -> Receipt | None:
         """Forget what lies in `scope`, and return the receipt; None if there is nothing. Raises
-        AttuneError if `scope` names something that is not there, or if not everything could be
-        removed: that is tried again at the next start."""
-        with self._lock:
-            self._stand_still()
-            plan = self.plan(scope)
-            if plan.found.empty:
-                return None
-            begin(self._store, plan)
-            self._forgotten()
-            return finish(self._store, self._places, self._receipts, self._withdraw)[-1]
+        AttuneError if `scope` names something that is not there, or a round does not end, and
+        NotAllGoneError if not everything could be removed: that is tried again by itself."""
+        with self._lock, self._no_round():
+            return self._forget(find(self._store, scope))
+
+    def forget_soon(self, scope: Scope) -> None:
+        """Begin to forget what lies in `scope` now, in another thread. `problem` tells what could
+        not be forgotten. Raises AttuneError if `scope` names something that is not there."""
+        found = find(self._store, scope)
+        threading.Thread(
+            target=self._forget_or_tell, args=(found,), name="forgetting", daemon=True
+        ).start()
+
+    def finish_left(self) -> int:
+        """Finish what could not be finished before; returns how many there were. Raises AttuneError
+        as `forget`."""
+        if not self._store.rows("SELECT 1 FROM forgettings LIMIT 1"):
+            return 0
+        with self._lock, self._no_round():
+            return len(self._finish())
+
+    def _plan(self, found: Found) -> Plan:
+        return Plan(found, learnt_from(self._store, self._places.generations, found))
+
+    def _forget(self, found: Found) -> Receipt | None:
+        left = self._finish()
+        if found.empty:
+            return left[-1] if left else None
+        begin(self._store, self._plan(found))
+        self._forgotten()
+        return self._finish()[-1]
+
+    def _forget_or_tell(self, found: Found) -> None:
+        try:
+            with self._lock, self._no_round():
+                self._forget(found)
+        except AttuneError as error:
+            logger.error("not everything was forgotten: %s", error)
+            self.problem = f"not everything was forgotten: {error}"
+        except Exception as error:  # a defect, which the user has to know of all the same
+            logger.exception("not everything was forgotten")
+            self.problem = f"not everything was forgotten: {error!r}; the daemon's log says more"
+
+    def _finish(self) -> list[Receipt]:
+        try:
+            done = finish(self._store, self._places, self._receipts, self._withdraw)
+        except AttuneError as error:
+            self.problem = str(error)
+            raise
+        self.problem = ""
+        return done
 
 
 class Withdraws(Protocol):
@@ -102,34 +152,52 @@ def withdrawing(moves: Withdraws) -> Withdraw:
     return lambda numbers: moves.withdraw(numbers, WHY)
 
 
-def learnt_from(generations: Path, found: Found) -> tuple[int, ...]:
-    """The generations that had learnt from what was found, or of which nobody knows that they had
-    not. The base had not."""
-    if found.kind != "everything" and not found.utterances:
-        return ()
-    ids = set(found.utterances)
+def learnt_from(store: Store, generations: Path, found: Found) -> tuple[int, ...]:
+    """The generations that had learnt from what was found, that show its words, or of which nobody
+    knows that they had not learnt from it. The base had not."""
+    numbers = []
+    for one in list_generations(generations):
+        if one.number == BASE:
+            continue
+        if found.kind == "everything" or isinstance(one, Damaged) or _knows(store, one.card, found):
+            numbers.append(one.number)
+    return tuple(numbers)
 
-    def clean(card_ids: tuple[str, ...] | None) -> bool:
-        return card_ids is not None and found.kind != "everything" and not ids & set(card_ids)
 
-    return tuple(
-        one.number
-        for one in list_generations(generations)
-        if one.number != BASE and not (isinstance(one, Generation) and clean(one.card.learnt_from))
+def _knows(store: Store, card: Card, found: Found) -> bool:
+    if any(found.shows(request) for request in card.requests):
+        return True
+    if not found.utterances:
+        return False
+    if card.learnt_from is not None:
+        return not set(card.learnt_from).isdisjoint(found.utterances)
+    # Of an earlier release. Its round noted the latest label that there was; without a label nobody
+    # learns.
+    rounds = store.rows("SELECT max(labels) FROM rounds WHERE generation = ?", card.number)
+    [(first,)] = store.rows(
+        "SELECT min(id) FROM labels WHERE utterance IN (SELECT value FROM json_each(?))",
+        json.dumps(found.utterances),
     )
+    return first is not None and (rounds[0][0] is None or first <= rounds[0][0])
 
 
 def begin(store: Store, plan: Plan) -> None:
-    """Remove the rows, and note what else has to go, in one transaction."""
+    """Remove the rows, and note what else has to go, in one transaction. What is being stored now
+    is not kept any more, since it may belong to it."""
     found = plan.found
+    store.forgettings += 1
+    files = [f"{one}.flac" for one in found.utterances]
+    if found.kind == "everything":
+        files = [path.name for path in store.audio_folder.iterdir()]
     with store.writing() as connection:
         connection.execute(
-            "INSERT INTO forgettings (at, what, utterances, seconds, turns, generations, others)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO forgettings (at, what, utterances, files, seconds, turns, generations,"
+            " others) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 store.clocks.wall(),
                 found.kind,
                 json.dumps(found.utterances),
+                json.dumps(files),
                 found.seconds,
                 len(found.turns),
                 json.dumps(plan.generations),
@@ -142,6 +210,7 @@ def begin(store: Store, plan: Plan) -> None:
             ("phrases", "text", found.phrases),
             ("alarms", "id", found.alarms),
             ("list_items", "id", found.items),
+            ("missed_alarms", "id", found.missed),
             ("rounds", "generation", plan.generations),
         ):
             connection.execute(
@@ -149,8 +218,7 @@ def begin(store: Store, plan: Plan) -> None:
                 (json.dumps(values),),
             )
         if found.kind == "everything":
-            for table in ("notices", "missed_alarms"):
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            connection.execute("DELETE FROM notices")
         # The number of a label that is gone may be given again, to one that nobody has learnt.
         connection.execute(
             "UPDATE rounds SET labels = min(labels, (SELECT coalesce(max(id), 0) FROM labels))"
@@ -158,54 +226,75 @@ def begin(store: Store, plan: Plan) -> None:
 
 
 def finish(store: Store, places: Places, receipts: Receipts, withdraw: Withdraw) -> list[Receipt]:
-    """Remove whatever else is left of what is being forgotten, and return the receipts. Raises
-    AttuneError if something cannot be removed; it may be called again."""
+    """Remove whatever else is left of what is being forgotten, and return the receipts. It may be
+    called again. Raises AttuneError if a generation cannot be withdrawn, and NotAllGoneError if
+    anything else cannot be removed."""
+    rows = store.rows(
+        "SELECT id, at, what, utterances, files, seconds, turns, generations, others"
+        " FROM forgettings ORDER BY id"
+    )
     done = []
-    for row in store.rows(
-        "SELECT id, at, what, utterances, seconds, turns, generations, others FROM forgettings"
-        " ORDER BY id"
-    ):
-        number, at, what, utterances, seconds, turns, generations, others = row
-        ids, gone = set(json.loads(utterances)), tuple(json.loads(generations))
+    for number, at, what, utterances, files, seconds, turns, generations, others in rows:
+        gone = tuple(json.loads(generations))
         try:
             serves = withdraw(gone)
-            _clear_jobs(places.jobs, ids, gone)
-            clear_features(places.features, ids)
-            everything = what == "everything"
-            names = _names(store.audio_folder) if everything else [f"{one}.flac" for one in ids]
-            for name in names:
-                (store.audio_folder / name).unlink(missing_ok=True)
-            store.scrub()
         except OSError as error:
-            raise AttuneError(
-                f"{error.filename} cannot be removed ({error.strerror}); it is tried again at the"
-                " next start"
-            ) from error
-        receipt = receipts.write(
-            Receipt(
-                number=number,
-                asked_at=utc(at),
-                done_at=utc(store.clocks.wall()),
-                what=what,
-                utterances=len(ids),
-                seconds=round(seconds, 2),
-                turns=turns,
-                others=others,
-                withdrawn=gone,
-                serves=serves,
+            raise AttuneError(f"{error.filename} cannot be removed: {error.strerror}") from error
+        ids = json.loads(utterances)
+        try:
+            _clear(store, places, ids, json.loads(files), gone, everything=what == "everything")
+            receipt = receipts.write(
+                Receipt(
+                    number=number,
+                    asked_at=utc(at),
+                    done_at=utc(store.clocks.wall()),
+                    what=what,
+                    utterances=len(ids),
+                    seconds=round(seconds, 2),
+                    turns=turns,
+                    others=others,
+                    withdrawn=gone,
+                    serves=serves,
+                )
             )
-        )
+        except (AttuneError, OSError) as error:
+            told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+            raise NotAllGoneError(
+                f"it is forgotten, but not all of it could be removed from the disk yet ({told});"
+                " that is tried again within the hour, and at the next start"
+            ) from error
         with store.writing() as connection:
             connection.execute("DELETE FROM forgettings WHERE id = ?", (number,))
         logger.info("forgot %d utterances and %d turns", len(ids), turns)
         done.append(receipt)
     if done:
-        store.scrub()  # of the ids that were to be forgotten, too
+        with suppress(DatabaseBusyError):  # of the ids that were to be forgotten, too
+            store.scrub()
     return done
 
 
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
+def _clear(
+    store: Store,
+    places: Places,
+    ids: Sequence[str],
+    files: Sequence[str],
+    gone: Collection[int],
+    *,
+    everything: bool,
+) -> None:
+    """Remove files, and whatever of it is left in the database's. What was stored anew since stays,
+    also if it is the same."""
+    sweep(places.generations)
+    kept = store.drop_audio(files)
+    old = [one for one in ids if f"{one}.flac" not in kept]
+    _clear_jobs(places.jobs, old, gone)
+    clear_features(places.features, old)
+    lessons = places.features / "lessons"
+    if lessons.exists():
+        shutil.rmtree(lessons)  # named by texts' hashes; they can be computed again
+    if everything:
+        places.own_phrase.unlink(missing_ok=True)
+    store.scrub()
 
 
 def _clear_jobs(jobs: Path, ids: Collection[str], gone: Collection[int]) -> None:
@@ -225,14 +314,12 @@ def _clear_jobs(jobs: Path, ids: Collection[str], gone: Collection[int]) -> None
 
 
 def clear_features(features: Path, ids: Collection[str]) -> None:
-    """Remove what was computed of the utterances `ids`. What a teacher said to texts is named by
-    the texts' hashes, so all of it goes: it can be computed again."""
+    """Remove what was computed of the utterances `ids`."""
     if not ids:
         return
     for path in _files(features):
         if path.name.lstrip(".").partition(".")[0] in ids:
             path.unlink(missing_ok=True)
-    shutil.rmtree(features / "lessons", ignore_errors=True)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,8 +1,8 @@
 """What is to be forgotten: a scope, and what of the store lies in it."""
 
 import json
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from engines.errors import AttuneError
 
@@ -53,11 +53,21 @@ class Found:
     alarms: tuple[int, ...] = ()
     items: tuple[int, ...] = ()
     """Things on lists."""
+    missed: tuple[int, ...] = ()
+    """Alarms that nobody heard, and that are still to be told."""
+    word: str = ""
+    """The word that is to be forgotten, if it is one."""
+    texts: frozenset[str] = frozenset()
+    """What was said, in plain words."""
 
     @property
     def others(self) -> int:
         """The number of phrases, alarms and things on lists."""
-        return len(self.phrases) + len(self.alarms) + len(self.items)
+        return len(self.phrases) + len(self.alarms) + len(self.items) + len(self.missed)
+
+    def shows(self, text: str) -> bool:
+        """Whether `text` is one of what was said, or has the word in it."""
+        return plain_words(text) in self.texts or (self.word != "" and says(text, self.word))
 
     @property
     def empty(self) -> bool:
@@ -68,62 +78,57 @@ class Found:
 def find(store: Store, scope: Scope) -> Found:
     """Return what of the store lies in `scope`. Raises AttuneError if it names something that is
     not there."""
+    utterances: list[str] = []
+    turns: list[int] = []
     match scope.kind:
         case "everything":
-            return _with_turns(
-                store,
-                scope.kind,
-                [row[0] for row in store.rows("SELECT id FROM utterances")],
-                [row[0] for row in store.rows("SELECT id FROM turns")],
-                *_others(store, ""),
-            )
+            utterances = [one for (one,) in store.rows("SELECT id FROM utterances")]
+            turns = [one for (one,) in store.rows("SELECT id FROM turns")]
         case "word":
             utterances, turns = _with_word(store, scope.word)
-            return _with_turns(store, scope.kind, utterances, turns, *_others(store, scope.word))
         case "turn":
-            return _with_turns(store, scope.kind, [], [_turn(store, scope.turn or 0)])
+            turns = [_turn(store, scope.turn or 0)]
         case "utterances":
-            return _with_turns(
-                store, scope.kind, [_utterance(store, name) for name in scope.utterances], []
-            )
+            utterances = [_utterance(store, name) for name in scope.utterances]
         case "time span":
             span = (scope.since or 0.0, float("inf") if scope.until is None else scope.until)
-            within = "created_at >= ? AND created_at < ?"
-            return _with_turns(
-                store,
-                scope.kind,
-                [one for (one,) in store.rows(f"SELECT id FROM utterances WHERE {within}", *span)],  # noqa: S608
-                [one for (one,) in store.rows(f"SELECT id FROM turns WHERE {within}", *span)],  # noqa: S608
+            within = "WHERE created_at >= ? AND created_at < ?"
+            utterances, turns = (
+                [one for (one,) in store.rows(f"SELECT id FROM {table} {within}", *span)]  # noqa: S608
+                for table in ("utterances", "turns")
             )
+    found = _whole(store, scope.kind, utterances, turns)
+    return (
+        replace(found, **_others(store, scope)) if scope.kind in ("everything", "word") else found
+    )
 
 
-def _with_turns(
-    store: Store,
-    kind: Kind,
-    utterances: list[str],
-    turns: list[int],
-    phrases: tuple[str, ...] = (),
-    alarms: tuple[int, ...] = (),
-    items: tuple[int, ...] = (),
-) -> Found:
+def _whole(store: Store, kind: Kind, utterances: list[str], turns: list[int]) -> Found:
     """The utterances with their turns, and the turns with their utterances."""
     more = store.rows(
         "SELECT DISTINCT utterance FROM turns WHERE utterance IS NOT NULL AND id IN"
         " (SELECT value FROM json_each(?))",
         json.dumps(turns),
     )
-    whole = sorted({*utterances, *(one for (one,) in more)})
+    all_utterances = sorted({*utterances, *(one for (one,) in more)})
+    named = json.dumps(all_utterances)
     theirs = store.rows(
-        "SELECT id FROM turns WHERE utterance IN (SELECT value FROM json_each(?))",
-        json.dumps(whole),
+        "SELECT id FROM turns WHERE utterance IN (SELECT value FROM json_each(?))", named
     )
+    all_turns = sorted({*turns, *(one for (one,) in theirs)})
     [(seconds,)] = store.rows(
         "SELECT coalesce(sum(seconds), 0) FROM utterances WHERE id IN"
         " (SELECT value FROM json_each(?))",
-        json.dumps(whole),
+        named,
     )
-    all_turns = tuple(sorted({*turns, *(one for (one,) in theirs)}))
-    return Found(kind, tuple(whole), seconds, all_turns, phrases, alarms, items)
+    texts = store.rows(
+        "SELECT text FROM labels WHERE utterance IN (SELECT value FROM json_each(?1)) UNION"
+        " SELECT heard FROM turns WHERE id IN (SELECT value FROM json_each(?2))",
+        named,
+        json.dumps(all_turns),
+    )
+    said = frozenset(plain_words(text) for (text,) in texts if plain_words(text))
+    return Found(kind, tuple(all_utterances), seconds, tuple(all_turns), texts=said)
 
 
 def _utterance(store: Store, name: str) -> str:
@@ -160,15 +165,19 @@ def _with_word(store: Store, word: str) -> tuple[list[str], list[int]]:
     ]
 
 
-def _others(store: Store, word: str) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
-    """The phrases, alarms and things on lists in which `word` is; all of them without one."""
-    phrases = store.rows("SELECT text, text || ' ' || heard_as FROM phrases")
-    alarms = store.rows("SELECT id, name FROM alarms")
-    items = store.rows("SELECT id, list || ' ' || text FROM list_items")
-    found = [
-        tuple(one for one, text in rows if says(text, word)) for rows in (phrases, alarms, items)
-    ]
-    return found[0], found[1], found[2]
+def _others(store: Store, scope: Scope) -> dict[str, Any]:
+    """The phrases, alarms and things on lists in which the word is; all of them without one."""
+    texts = {
+        "phrases": "SELECT text, text || ' ' || heard_as FROM phrases",
+        "alarms": "SELECT id, name FROM alarms",
+        "items": "SELECT id, list || ' ' || text FROM list_items",
+        "missed": "SELECT id, text FROM missed_alarms",
+    }
+    found: dict[str, Any] = {
+        field: tuple(one for one, text in store.rows(query) if says(text, scope.word))
+        for field, query in texts.items()
+    }
+    return {**found, "word": scope.word}
 
 
 def says(text: str, word: str) -> bool:

@@ -62,10 +62,11 @@ class Shadow:
         *,
         load_route: Callable[[Generation], LoadedRoute],
         moves: Moves,
+        may_learn: Callable[[], bool] = lambda: True,
         clocks: Clocks = REAL_TIME,
     ) -> None:
         """Make the thread; `start` starts it. `load_route` raises AttuneError if the candidate
-        cannot be opened."""
+        cannot be opened. Nothing is heard in shadow, and nothing promoted, unless `may_learn`."""
         self._generations = generations
         self._readings = readings
         self._lender = lender
@@ -74,6 +75,7 @@ class Shadow:
         self._limits = limits
         self._load_route = load_route
         self._moves = moves
+        self._may_learn = may_learn
         self._opened: tuple[LanguageModel, LoadedRoute] | None = None
         """The candidate's route, and the language model with which it was opened."""
         self._first_seen: dict[int, float] = {}
@@ -111,6 +113,8 @@ class Shadow:
     def step(self) -> None:
         """Let the candidate hear turns as long as nobody talks, and decide on it once it has heard
         enough."""
+        if not self._may_learn():
+            return
         candidate = self._moves.in_shadow()
         self._end_others(candidate)
         if candidate is None or self._lender.resting or self._overtaken(candidate):
@@ -168,6 +172,8 @@ class Shadow:
         left = self._limits.turns - len(self._readings.compared(candidate.number))
         for turn in self._readings.unheard(candidate.number, since):
             if left <= 0 or self._attention.needed or self._task.stopping.is_set():
+                return
+            if not self._may_learn():
                 return
             try:
                 left -= self._hear_turn(candidate, turn)

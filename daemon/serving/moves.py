@@ -146,10 +146,10 @@ class Moves:
         that is none of them, becomes current. Returns its number; None if there is none. The caller
         has what is current served. Raises AttuneError or OSError, and may be called again then."""
         with self._lock:
-            before = _number(current, self._root)
+            served, _ = usable(self._root)
             chosen = newest_other(self._root, numbers)
             leave(self._root, numbers, chosen)
-            if chosen is not None and before != chosen:
+            if chosen is not None and (served is None or served.number != chosen):
                 self._record(chosen, why)
             withdraw(self._root, numbers)
             return chosen

@@ -40,7 +40,8 @@ class ShadowReadings:
         heard the same words as the served one."""
         with self.store.writing() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO shadow_readings VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO shadow_readings SELECT ?1, ?2, ?3, ?4 WHERE EXISTS"
+                " (SELECT 1 FROM turns WHERE id = ?1)",  # it may be forgotten meanwhile
                 (turn, generation, heard, reply),
             )
 

@@ -13,6 +13,7 @@ import logging
 import os
 import sqlite3
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
@@ -85,6 +86,9 @@ class Store:
         saved = self.rows("SELECT seconds, wall, elapsed, boot FROM service_clock")
         self._service_clock = ServiceClock(clocks, Reading(*saved[0]) if saved else None)
         self.later = LaterWrites()
+        self.forgettings = 0
+        """How often something was forgotten since the start: what was said before that may belong
+        to it, and is not stored afterwards."""
         self.history = History(self)
         """The turns, the rounds, and which generation was served when."""
         if loss:
@@ -252,9 +256,9 @@ class Store:
                 f"a label has 1 to {MAX_LABEL_CHARACTERS} characters, not {len(text)}; give what"
                 " was said"
             )
-        if self.utterance(utterance) is None:
-            raise AttuneError(f"there is no utterance {utterance} in {self.path}")
         with self.writing() as connection:
+            if self.utterance(utterance) is None:  # it may be forgotten meanwhile
+                raise AttuneError(f"there is no utterance {utterance} in {self.path}")
             latest = self.rows(
                 "SELECT text, origin FROM labels WHERE utterance = ? ORDER BY id DESC LIMIT 1",
                 utterance,
@@ -329,6 +333,14 @@ class Store:
             for name, origin in rows
             if name in sizes
         ]
+
+    def drop_audio(self, names: Sequence[str]) -> set[str]:
+        """Remove those of the audio files `names` that no utterance has; return the others."""
+        with self._database.guarded(), self._audio_lock:
+            kept = {name for (name,) in self.rows("SELECT audio FROM utterances")} & set(names)
+            for name in set(names) - kept:
+                (self.audio_folder / name).unlink(missing_ok=True)
+            return kept
 
     def old_audio(self, age_seconds: float) -> list[Path]:
         """Return the audio files of utterances that are older than `age_seconds` of the service
@@ -405,5 +417,6 @@ class Store:
 
 def plain_words(text: str) -> str:
     """The words of a text without marks, each between spaces; empty if it has none."""
-    words = "".join(sign if sign.isalnum() else " " for sign in text.casefold()).split()
+    plain = unicodedata.normalize("NFKC", text).casefold().replace("'", "").replace("\u2019", "")
+    words = "".join(sign if sign.isalnum() else " " for sign in plain).split()
     return f" {' '.join(words)} " if words else ""

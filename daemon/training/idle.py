@@ -113,6 +113,11 @@ def decide(snapshot: Snapshot, limits: Limits) -> Decision:
     )
 
 
+def agreed(snapshot: Snapshot) -> Decision:
+    """Decide whether what was learnt may serve: not if the user does not agree, or no longer."""
+    return Decision(snapshot.agreed, "agreed" if snapshot.agreed else _NOT_AGREED)
+
+
 def may_start(snapshot: Snapshot, limits: Limits) -> Decision:
     """Decide whether the machine allows a round that the user asked for. A pause, quiet, history,
     numbers and load do not matter then; whether the user agreed to learning does.

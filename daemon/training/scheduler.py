@@ -9,7 +9,8 @@ served generation stays.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ..events.learning import AdaptationStatus
 from ..promotion.promote import promote_or_refuse
 from ..serving.moves import Moves
 from ..store.records import RoundOutcome
-from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
+from .idle import Decision, Limits, Snapshot, agreed, decide, may_go_on, may_start
 from .memory_guard import MemoryGuard
 from .preemption import Preemption
 from .round_runner import RoundRunner, Signals, TrainedRound
@@ -32,8 +33,6 @@ from .status import CurrentStatus
 FRESH_AFTER_FAILURES = 3
 """Number of failures in a row after which a round does not go on from its checkpoint, which may be
 the cause."""
-
-_LOOK_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +77,10 @@ class RoundScheduler:
         self._failures_of_job = 0
         """Number of failures in a row of the job that the next round goes on with."""
         self._failed_at = self._cancelled_at = float("-inf")
+        self._stepping = threading.Lock()
+        """Held by the thread while it prepares, runs or judges a round."""
+        self._held = threading.Event()
+        """Set while no round may begin."""
 
     def start(self) -> None:
         self._thread.start()
@@ -126,15 +129,22 @@ class RoundScheduler:
         signals.cancelled.set()
         signals.wake.set()
 
-    def stand_still(self, patience_seconds: float) -> None:
-        """Cancel the running round, if there is one, and wait until it has ended. Raises
-        AttuneError if that takes longer than `patience_seconds`."""
-        self.cancel()
-        until = time.monotonic() + patience_seconds
-        while self.status().state not in ("waiting", "stopped"):
-            if time.monotonic() > until:
+    @contextmanager
+    def held(self, patience_seconds: float) -> Iterator[None]:
+        """End the running round, and let none begin until the context ends. Raises AttuneError if
+        the round does not end within `patience_seconds`."""
+        self._held.set()
+        try:
+            self.cancel()
+            if not self._stepping.acquire(timeout=patience_seconds):
                 raise AttuneError("the round that runs does not end; try again in a moment")
-            time.sleep(_LOOK_SECONDS)
+            try:
+                yield
+            finally:
+                self._stepping.release()
+        finally:
+            self._held.clear()
+            self._signals.wake.set()
 
     def status(self) -> AdaptationStatus:
         """Return what the scheduler is doing, and how the last round ended. May be called from any
@@ -142,11 +152,14 @@ class RoundScheduler:
         return self._status.read()
 
     def _run(self) -> None:
-        self._guarded(self._judge_leftover)
+        with self._stepping:
+            self._guarded(self._judge_leftover)
         signals = self._signals
         while not signals.stopping.is_set():
             signals.wake.clear()
-            self._guarded(self._step)
+            with self._stepping:
+                if not self._held.is_set():
+                    self._guarded(self._step)
             signals.wake.wait(self._rounds.poll_seconds)
         self._tell(state="stopped", note="")
 
@@ -251,7 +264,11 @@ class RoundScheduler:
 
     def _judge(self, candidate: Generation, started_at: float, peak_bytes: int) -> None:
         self._tell(state="judging", number=candidate.number)
-        outcome, reason = promote_or_refuse(candidate, self._rounds.shadow_turns, self._moves)
+        outcome: RoundOutcome = "refused"
+        if (agreed := self._agreed()).run:
+            outcome, reason = promote_or_refuse(candidate, self._rounds.shadow_turns, self._moves)
+        else:
+            reason = f"refused: {agreed.reason}"
         clear(self._rounds.jobs, candidate.number)
         peak_bytes = max(peak_bytes, candidate.card.peak_bytes)
         seconds = candidate.card.wall_seconds
@@ -268,6 +285,13 @@ class RoundScheduler:
                 candidate.number,
             )
         )
+
+    def _agreed(self) -> Decision:
+        """Whether what was learnt may serve."""
+        try:
+            return agreed(self._snapshot())
+        except AttuneError as error:
+            return Decision(False, str(error))
 
     def _finish(self, record: RoundRecord) -> None:
         if record.outcome == "failed":

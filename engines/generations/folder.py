@@ -167,19 +167,21 @@ def withdrawn(root: Path) -> dict[int, str]:
     """The generations that may never be loaded again: the sha256 of the card of each, by its
     number."""
     try:
-        lines = (root / WITHDRAWN).read_text(encoding="utf-8").splitlines()
+        lines = (root / WITHDRAWN).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise AttuneError(f"{root / WITHDRAWN} cannot be read: {error.strerror}") from None
     found = [line.partition(" ") for line in lines]
-    return {int(number): digest for number, _, digest in found if number.isdigit()}
+    return {int(number): digest for number, _, digest in found if number.isdecimal()}
 
 
 def withdraw(root: Path, numbers: Collection[int]) -> None:
     """Remove generations `numbers`, so that they cannot be loaded again, not even from a copy that
     is put back. No pointer may name one of them. Killed at any instant, it may be called again.
     Raises OSError where a folder cannot be removed."""
+    if not numbers:
+        return
     known = withdrawn(root)
     for number in numbers:
         card = root / f"{number:04d}" / CARD

@@ -62,6 +62,8 @@ class _Suspended:
     turns: tuple[_Turn, ...]
     left_turn: bool
     """Whether the last reply left a turn behind."""
+    adapter: int
+    """Which adapter speech passed through; other soft tokens mean something else to it."""
 
 
 class LlamaCppLanguageModel:
@@ -91,6 +93,8 @@ class LlamaCppLanguageModel:
         self._threads = threads
         self._system_prompt, self._facts = system_prompt, ""
         self._turns: list[_Turn] = []
+        self._adapters = 0
+        """How often the adapter was exchanged."""
         self._last_start: int | None = None
         """Where the last turn begins in the sequence; None where it left none behind."""
         self._caller = threading.Lock()
@@ -168,15 +172,17 @@ class LlamaCppLanguageModel:
 
     def suspend(self) -> object:
         """What `resume` needs to go on with this conversation later, after others."""
-        return _Suspended(tuple(self._turns), self._last_start is not None)
+        return _Suspended(tuple(self._turns), self._last_start is not None, self._adapters)
 
     def resume(self, suspended: object, step: Step = unwatched) -> None:
         """Go on with a conversation that `suspend` of this object gave. Its oldest turns are left
-        where they take more than half of the context. `step` is called before each batch of words.
-        Where it raises an exception, or the decode fails with AttuneError, no turn is left."""
+        where they take more than half of the context, and all where the adapter is another by now.
+        `step` is called before each batch of words. Where it raises an exception, or the decode
+        fails with AttuneError, no turn is left."""
         assert isinstance(suspended, _Suspended)
         with self._alone():
-            start = self._compute_anew(suspended.turns, self._sequence.capacity_tokens // 2, step)
+            turns = suspended.turns if suspended.adapter == self._adapters else ()
+            start = self._compute_anew(turns, self._sequence.capacity_tokens // 2, step)
             self._last_start = start if suspended.left_turn else None
 
     def reset(self, facts: str = "") -> None:
@@ -207,6 +213,7 @@ class LlamaCppLanguageModel:
         """
         with self._alone():
             self._sequence.load_adapter(adapter)
+            self._adapters += 1
             self._turns.clear()
             self._last_start = None
             try:

@@ -1,5 +1,6 @@
 """The abilities of a house on one afternoon, without a daemon around them: a Monday in Berlin."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -59,10 +60,15 @@ class AbilityWorld:
         self.private = PrivateTime(self.store)
         self.forgetting = Forgetting(
             self.store,
-            Places(self.folder / "generations", self.folder / "jobs", self.folder / "features"),
+            Places(
+                self.folder / "generations",
+                self.folder / "jobs",
+                self.folder / "features",
+                self.folder / "own",
+            ),
             Receipts(self.folder),
             lambda numbers: None,
-            lambda: None,
+            nullcontext,
             lambda: None,
         )
         self.lists = StoredLists(self.store)

@@ -96,7 +96,7 @@ def forget(
     withdrawn, an earlier state serves, and Attune learns again without them. A signed receipt says
     what went. It cannot be undone.
     """
-    given = [utterances, turn or last, since or until, word, everything]
+    given = [utterances, turn, last, since or until, word, everything]
     if sum(map(bool, given)) != 1:
         raise AttuneError(
             "name recordings, or give one of --turn, --last, --since and --until, --word and --all"
@@ -124,7 +124,8 @@ def forget(
         if not sys.stdin.isatty():
             raise AttuneError("it cannot be undone, so it is done only with --yes")
         typer.confirm("Forget it? It cannot be undone.", abort=True)
-    *_, done = ask_daemon(wanted.model_copy(update={"only_plan": False}))
+    asked = wanted.model_copy(update={"only_plan": False, "turn": planned.turn})
+    *_, done = ask_daemon(asked)
     assert isinstance(done, Forgotten)
     if as_json:
         print_json(done)

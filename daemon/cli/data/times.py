@@ -22,7 +22,7 @@ def read_time(text: str | None) -> float | None:
     if asked in ("today", "yesterday"):
         return (midnight - timedelta(days=asked == "yesterday")).timestamp()
     try:
-        return datetime.fromisoformat(asked).timestamp()
+        return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError) as error:
         raise AttuneError(
             f"{text!r} is no time; give 30m, 2h, 3d, today, yesterday, 2026-11-30, or"

@@ -41,6 +41,8 @@ class Table:
     done: list[str] = field(default_factory=list)
     heard: list[Segment] = field(default_factory=list)
     learn: list[bool] = field(default_factory=list)
+    may_keeps: list[bool] = field(default_factory=list)
+    may_keep: bool = True
     count: int = 0
 
     def __post_init__(self) -> None:
@@ -58,7 +60,8 @@ class Table:
             clock=lambda: self.now,
         )
 
-    def hear(self, segment: Segment, *, learn: bool, replaces: int | None) -> int:
+    def hear(self, segment: Segment, *, learn: bool, may_keep: bool, replaces: int | None) -> int:
+        self.may_keeps.append(may_keep)
         self.count += 1
         self.heard.append(segment)
         self.learn.append(learn)
@@ -68,11 +71,14 @@ class Table:
     def hear_so_far(self, segment: Segment) -> None:
         self.done.append(f"so far {segment.seconds:.1f}")
 
-    def hear_early(self, segment: Segment, *, replaces: int | None) -> QueuedTurn | None:
+    def hear_early(
+        self, segment: Segment, *, may_keep: bool, replaces: int | None
+    ) -> QueuedTurn | None:
         if self.busy:
             return None
         self.done.append("early" + (f" for {replaces}" if replaces else ""))
         self.heard.append(segment)
+        self.may_keeps.append(may_keep)
         return QueuedTurn(0, segment.samples, "microphone", None, 0.0, None, early=Early())
 
     def keep(self, turn: QueuedTurn, learn: bool) -> int | None:
@@ -284,3 +290,19 @@ def test_every_turn_is_answered_once(doing: list[tuple[str, float]], busy: bool)
     said_samples = sum(int(np.count_nonzero(one.samples)) for one in answered.values())
     assert said_samples == round(spoken_seconds * SAMPLE_RATE_HZ)
     assert not table.attention.needed
+
+
+def test_what_was_begun_in_private_is_not_kept_whenever_it_ends() -> None:
+    table = Table(may_keep=False)
+    table.taking.noticed(SpeechStarted(0.0))
+    table.may_keep = True
+    table.taking.noticed(said(0.0))
+    assert table.may_keeps == [False]
+    table.now += 1.0
+    table.taking.noticed(SpeechStarted(2.0))  # the sentence goes on: it is one with its beginning
+    table.taking.noticed(said(2.0))
+    assert table.may_keeps == [False, False]
+    table.now += 60.0
+    table.taking.noticed(SpeechStarted(70.0))
+    table.taking.noticed(said(70.0))
+    assert table.may_keeps == [False, False, True]

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -69,7 +69,12 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.places = Places(folder / "generations", folder / "jobs", folder / "cache" / "features")
+        self.places = Places(
+            folder / "generations",
+            folder / "jobs",
+            folder / "cache" / "features",
+            folder / "wake" / "own.safetensors",
+        )
         write_base(self.places.generations)
         with closing(Store(folder)) as store:
             self.secret, self.other = (
@@ -109,7 +114,7 @@ class State:
         moves = Moves(self.places.generations, lambda _: None, store.history.add_move)
         receipts = Receipts(self.folder)
         return Forgetting(
-            store, self.places, receipts, withdrawing(moves), lambda: None, lambda: None
+            store, self.places, receipts, withdrawing(moves), nullcontext, lambda: None
         )
 
     def finish(self) -> int:
@@ -217,7 +222,7 @@ def test_everything_is_everything(state: State) -> None:
     (state.folder / "attune.db-wal.lost-1").write_text(SECRET)
     (state.folder / "audio" / ".part.flac").write_bytes(state.sound)
     receipt = forget(state, Scope(everything=True))
-    assert (receipt.utterances, receipt.turns, receipt.others) == (2, 2, 2)
+    assert (receipt.utterances, receipt.turns, receipt.others) == (2, 2, 3)
     assert receipt.withdrawn == (1, 2, 3)
     assert state.left() == []
     assert containing(state.folder, OTHER.encode()) == []
@@ -410,12 +415,13 @@ class TestADaemon:
         assert say("no") == "Then I leave it."
         assert containing(folder / "state", b"my secret")
         say("forget the word marmalade")
-        assert say("yes") == "I have forgotten it."
-        assert containing(folder / "state", b"marmalade") == []
+        assert say("yes") == "I forget it now."
+        wait(lambda: containing(folder / "state", b"marmalade") == [])
         asked = say("delete everything you heard in the last hour")
         assert asked.startswith("Shall I forget 21 recordings and ")
         assert asked.endswith(", and what I learnt from it? That cannot be undone.")
-        assert say("yes") == "I have forgotten it. I know again what I knew before."
+        assert say("yes") == "I forget it now. I know again what I knew before."
+        wait(lambda: len(list((folder / "state" / "receipts").glob("*"))) == 2)
         status = daemon.status()
         assert (status["generation"], status["counts"]["utterances"]) == (0, 0)
         assert say("forget everything") == "I have kept nothing of that."
@@ -456,8 +462,9 @@ def test_who_wants_it_forgotten_is_asked_what(tmp_path: Path, said: str) -> None
         assert not found.answer.keeps_turn
         assert found.answer.if_yes is not None
         assert found.answer.if_yes.act is not None
-        assert found.answer.if_yes.act() == "I have forgotten it."
-        assert world.store.counts().turns == 0
+        assert found.answer.if_yes.reply == "I forget it now."
+        found.answer.if_yes.act()
+        wait(lambda: world.store.counts().turns == 0)
 
 
 @pytest.mark.parametrize(

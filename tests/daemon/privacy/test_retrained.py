@@ -1,7 +1,7 @@
 """What is learnt after something was forgotten is, bit for bit, what would have been learnt without
 it. Real rounds, whose length steps decide, and not the time that they take."""
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -105,10 +105,10 @@ def test_it_equals_what_learning_without_it_gives(
         promote(root, 1)
         receipt = Forgetting(
             store,
-            Places(root, once / "jobs", once / "features"),
+            Places(root, once / "jobs", once / "features", once / "own"),
             Receipts(once),
             withdrawing(Moves(root, lambda _: None)),
-            lambda: None,
+            nullcontext,
             lambda: None,
         ).forget(Scope(word="Bartholomew"))
         assert receipt is not None
