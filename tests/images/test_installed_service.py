@@ -46,6 +46,7 @@ def test_the_service_is_upgraded_with_its_database_and_purged_while_it_runs(
     assert machine.show("attune-adapt-nightly.service", "ActiveEnterTimestamp") == "", (
         "nothing is trained by an installation"
     )
+    machine.attune("consent", "on")
     assert machine.attune("ask", "Say hello.")
     old = int(machine.run("python3", "-c", VERSION))
     assert old >= 1

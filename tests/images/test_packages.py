@@ -159,6 +159,7 @@ def test_an_upgrade_keeps_what_was_said_and_set_and_a_purge_only_what_was_said(
     models, package = packages
     install(system, models, package)
     daemon = served(system)
+    attune(system, "consent", "on")
     [recording] = (system.root / "usr/share/attune/models").glob("*/vm-intro.g722")
     attune(system, "ask", "/" + str(recording.relative_to(system.root)))
     ended(daemon)

@@ -106,6 +106,7 @@ def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(
         lambda: "listening to vmic" in machine.show("attune.service", "StatusText"),
         "attune.service",
     )
+    machine.attune("consent", "on")
     process = machine.show("attune.service", "MainPID")
 
     def resident_mib() -> int:
@@ -273,6 +274,7 @@ def enrolled(machine: Machine) -> None:
     )
     machine.start()
     machine.wait_for("attune.service")
+    machine.attune("consent", "on")
     machine.attune("enroll", "--from", "/var/cache/attune/spoken.jsonl")
 
 
@@ -412,6 +414,7 @@ def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(
         assert not seen_by_the_service(private)
         rows += json.dumps({"audio": f"speech/{number}.wav", "text": f"Sentence {number}."}) + "\n"
     as_ann("sh", "-c", "umask 077; cat > ~/mine.jsonl", given=rows)
+    attune("consent", "on")
     assert attune("enroll", "--from", "/home/ann/mine.jsonl").startswith("enrolled 3 utterances")
     assert machine.status()["counts"]["labels_by_origin"] == {"enrolled": 3}
     as_ann("cp", "/home/ann/speech/0.wav", "/tmp/said.wav")
