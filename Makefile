@@ -132,7 +132,7 @@ bench-wake: ready ## Call in the voices of three atypical speakers, and listen t
 	$(BIN)/python -m tests.bench.wake --ready-made okay_nabu --ready-made hey_jarvis
 
 .PHONY: bench-abilities
-bench-abilities: ready ## Say 624 requests in the voice of an atypical speaker, and see what comes of them (about twenty minutes)
+bench-abilities: ready ## Say 762 requests in the voice of an atypical speaker, and see what comes of them (about twenty minutes)
 	$(BIN)/python -m tests.bench.abilities
 
 .PHONY: bench-scale
