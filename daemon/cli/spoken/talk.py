@@ -183,7 +183,7 @@ def talk() -> None:
 
 
 def _opening(status: Status) -> str:
-    """The line that says who hears, who speaks, and how to end."""
+    """The line that says who hears, who speaks, whether it is kept, and how to end."""
     source = status.listening.source
     hears = status.listening.state == "listening" and source is not None and source.connected
     heard = f"speak, {source.device} listens" if hears and source is not None else "no microphone"
@@ -198,7 +198,8 @@ def _opening(status: Status) -> str:
         by = "run `attune call`" if by_button else f"say “{called}”"
         heard = f"{by}, then {heard}"
     typed = "or type" if hears else "type"
-    return f"{heard}{spoken}; {typed}. Ctrl-D ends."
+    kept = "What is said is kept" if status.keeping.now else "Nothing of what is said is kept"
+    return f"{heard}{spoken}; {typed}. {kept}. Ctrl-D ends."
 
 
 def _show_what_is_said(following: Iterator[Event], meter: SpokenMeter | None) -> None:
