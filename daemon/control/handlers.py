@@ -12,7 +12,7 @@ from engines.audio.recordings import read_audio
 from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from engines.open_file import OpenFile
-from engines.types import Float32
+from engines.types import SAMPLE_RATE_HZ, Float32
 from engines.wake.words import BUTTON
 from engines.whisper.phrases import Phrase
 
@@ -32,7 +32,9 @@ from ..events.learning import (
 from ..events.privacy import (
     Consented,
     Forgotten,
+    KeptLabelled,
     KeptListed,
+    KeptPlayed,
     KeptUtterance,
     ToBeForgotten,
 )
@@ -48,13 +50,14 @@ from ..privacy.consent import HOW
 from ..privacy.forgetting import Forgetting
 from ..privacy.keeping import Keeping
 from ..privacy.kept import kept
-from ..privacy.scope import Scope
+from ..privacy.scope import Scope, find
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
 from ..serving.moves import Moves
 from ..speaking.speaker import Said, Speaker
 from ..store.label_check import TOLD, label_fault
 from ..store.personal_vocabulary import PersonalVocabulary, checked_phrase
+from ..store.records import Utterance
 from ..store.shadow_readings import ShadowReadings
 from ..store.store import Store
 from ..training.memory_guard import MemoryGuard
@@ -158,6 +161,10 @@ def answer(
             events = _one(Consented(keeping=keeping_status(service.keeping)))
         case requests.ListKept():
             events = _one(_list_kept(service, request))
+        case requests.LabelKept():
+            events = _one(_label_kept(service, request))
+        case requests.PlayKept():
+            events = _one(_play_kept(service, request))
         case requests.Forget():
             events = _forget(service, request)
         case requests.Follow():
@@ -445,7 +452,14 @@ def _vocabulary(
 
 
 def _list_kept(service: Service, request: requests.ListKept) -> Event:
-    found, more = kept(service.store, request.since, request.until, request.word, request.most)
+    found, more = kept(
+        service.store,
+        request.since,
+        request.until,
+        request.word,
+        request.most,
+        to_review=request.to_review,
+    )
     listed = tuple(
         KeptUtterance(
             utterance=one.utterance.id,
@@ -454,10 +468,48 @@ def _list_kept(service: Service, request: requests.ListKept) -> Event:
             source=one.utterance.source,
             text=one.text,
             origin=one.origin,
+            confidence=one.confidence,
         )
         for one in found
     )
     return KeptListed(utterances=listed, more=more)
+
+
+def _kept_one(service: Service, name: str) -> Utterance:
+    """Return the recording whose id begins with `name`. Raises AttuneError if there is none, or
+    several."""
+    [identifier] = find(service.store, Scope(utterances=(name,))).utterances
+    stored = service.store.utterance(identifier)
+    if stored is None:
+        raise AttuneError(f"there is no utterance {name} any more")
+    return stored
+
+
+def _label_kept(service: Service, request: requests.LabelKept) -> Event:
+    _check_may_keep(service)
+    stored = _kept_one(service, request.utterance)
+    text = request.text or service.store.text_of(stored.id)
+    if not text:
+        raise AttuneError(
+            f"utterance {stored.id[:8]} has no label yet; give the words that it says"
+        )
+    fault = label_fault(text, stored.seconds)
+    if fault is not None:
+        raise AttuneError(
+            f"utterance {stored.id[:8]} cannot have this text: {TOLD[fault]}; give the words that"
+            " were said"
+        )
+    service.store.add_label(stored.id, text, "corrected")
+    service.corrected()
+    return KeptLabelled(utterance=stored.id, text=text)
+
+
+def _play_kept(service: Service, request: requests.PlayKept) -> Event:
+    if service.speaker is None:
+        raise AttuneError("speaking.voice is none; set it to auto or to a voice, and reload")
+    stored = _kept_one(service, request.utterance)
+    service.speaker.play_back(read_audio(stored.audio), SAMPLE_RATE_HZ)
+    return KeptPlayed(utterance=stored.id, seconds=stored.seconds)
 
 
 def _forget(service: Service, request: requests.Forget) -> Generator[Event, None, None]:

@@ -124,7 +124,24 @@ class ListKept(Request):
     """Seconds since the epoch."""
     until: float | None = None
     word: str = Field("", max_length=_MAX_EXPECTED_CHARACTERS)
+    to_review: bool = False
+    """Only those whose label nobody has confirmed, the least certain first."""
     most: int = Field(100, ge=1, le=1000)
+
+
+class LabelKept(Request):
+    """Confirm what one recording says: `text`, or its label as it is."""
+
+    command: Literal["label"] = "label"
+    utterance: UtteranceId
+    text: str | None = Field(None, min_length=1, max_length=MAX_LABEL_CHARACTERS)
+
+
+class PlayKept(Request):
+    """Play one recording by the loudspeaker."""
+
+    command: Literal["play"] = "play"
+    utterance: UtteranceId
 
 
 class Forget(Request):
@@ -237,6 +254,8 @@ KINDS: tuple[type[Request], ...] = (
     SetMode,
     SetConsent,
     ListKept,
+    LabelKept,
+    PlayKept,
     Forget,
     Follow,
     Adapt,

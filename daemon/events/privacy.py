@@ -45,6 +45,8 @@ class KeptUtterance(EventPart):
     """Its label, or else what was heard; empty if neither is known."""
     origin: str
     """Where the label comes from; empty without one."""
+    confidence: float | None = None
+    """Probability, 0 to 1, that the label is right; None without one."""
 
 
 class KeptListed(Event):
@@ -54,6 +56,22 @@ class KeptListed(Event):
     utterances: tuple[KeptUtterance, ...]
     more: int
     """The number of others that were not listed."""
+
+
+class KeptLabelled(Event):
+    """The user has said what one recording says."""
+
+    event: Literal["kept_labelled"] = "kept_labelled"
+    utterance: str
+    text: str
+
+
+class KeptPlayed(Event):
+    """One recording is being played by the loudspeaker."""
+
+    event: Literal["kept_played"] = "kept_played"
+    utterance: str
+    seconds: float
 
 
 class ToBeForgotten(Event):

@@ -18,7 +18,14 @@ from .learning import (
     ServingChanged,
     ShadowEnded,
 )
-from .privacy import Consented, Forgotten, KeptListed, ToBeForgotten
+from .privacy import (
+    Consented,
+    Forgotten,
+    KeptLabelled,
+    KeptListed,
+    KeptPlayed,
+    ToBeForgotten,
+)
 from .report import Why
 from .service import Following, MetricsText, Reloading, Status
 from .speaking import ReplySaid, Silenced, TextSaid
@@ -66,7 +73,9 @@ AnyEvent = Annotated[
     | MetricsText
     | Consented
     | Forgotten
+    | KeptLabelled
     | KeptListed
+    | KeptPlayed
     | ToBeForgotten
     | PhraseCompared
     | PhraseLearnt

@@ -152,6 +152,10 @@ class Speaker:
         """Play a short sound after what is being said."""
         self._waiting.put(lambda: self._play_sound(name))
 
+    def play_back(self, samples: Float32, rate_hz: int) -> None:
+        """Play [N] mono `samples` of the user's after what is being said."""
+        self._waiting.put(lambda: self._play_samples(samples, rate_hz))
+
     def stop(self, only: Speech | None = None) -> bool:
         """Fall silent, and say nothing more of the texts that were begun, or of `only` one of them.
         Returns whether there was any."""
@@ -241,6 +245,12 @@ class Speaker:
             # Its echo is left in what the microphone hears: it is short and no speech, and while an
             # echo is taken out, a user who has just begun to speak may not be heard.
             self._loudspeaker.play(sounds.sound(name), sounds.RATE_HZ, is_told=False)
+        except AttuneError as error:
+            self._note(str(error))
+
+    def _play_samples(self, samples: Float32, rate_hz: int) -> None:
+        try:
+            self._loudspeaker.play(samples, rate_hz)
         except AttuneError as error:
             self._note(str(error))
 

@@ -1,5 +1,6 @@
 """`attune data`: what is kept of the user, and forgetting it."""
 
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,8 +11,15 @@ from rich.markup import escape
 
 from engines.errors import AttuneError
 
-from ...control.requests import Forget, ListKept
-from ...events.privacy import Forgotten, KeptListed, ToBeForgotten
+from ...control.requests import Forget, LabelKept, ListKept, PlayKept
+from ...events.privacy import (
+    Forgotten,
+    KeptLabelled,
+    KeptListed,
+    KeptPlayed,
+    KeptUtterance,
+    ToBeForgotten,
+)
 from ...plain_text import expanded
 from ...privacy.receipts import read_receipt
 from ..common import (
@@ -69,6 +77,87 @@ def list_kept(
 
 
 @app.command()
+def play(
+    utterance: Annotated[str, typer.Argument(help="A recording, as `attune data list` names it.")],
+) -> None:
+    """Play a recording by Attune's loudspeaker."""
+    played = ask_daemon_for(KeptPlayed, PlayKept(utterance=_checked(utterance)))
+    console.print(f"playing {played.seconds:.1f} s", highlight=False)
+
+
+@app.command()
+def label(
+    utterance: Annotated[str, typer.Argument(help="A recording, as `attune data list` names it.")],
+    text: Annotated[
+        str | None, typer.Argument(help="What it says, in quotes. Default: as it is labelled.")
+    ] = None,
+) -> None:
+    """Confirm what a recording says, or correct it. Attune learns from that."""
+    done = ask_daemon_for(KeptLabelled, LabelKept(utterance=_checked(utterance), text=text))
+    console.print(f"{done.utterance[:8]}: “{escape(done.text)}”", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def review(
+    most: Annotated[int, typer.Option("--most", help="At most so many.", min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Go through what Attune wrote down by itself, the least certain first.
+
+    For each recording: a accepts the text, f fixes it, d forgets the recording, p plays it, s
+    skips it, q ends the review. Without a terminal, or with --json, they are only listed.
+    """
+    found = ask_daemon_for(KeptListed, ListKept(to_review=True, most=most))
+    if as_json:
+        print_json(found)
+        return
+    if not found.utterances:
+        console.print("nothing is to be reviewed: Attune wrote down nothing by itself")
+    for one in found.utterances:
+        sure = "" if one.confidence is None else f", {one.confidence:.0%} sure"
+        console.print(
+            f"{one.utterance[:8]}, {one.seconds:.1f} s{sure}: “{escape(one.text)}”",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if sys.stdin.isatty() and not _reviewed(one):
+            return
+
+
+def _reviewed(one: KeptUtterance) -> bool:
+    """Ask what is to become of one recording, and do it. Returns False if the review ends."""
+    while True:
+        match typer.prompt("a, f, d, p, s or q", default="s").strip().lower()[:1]:
+            case "a":
+                ask_daemon_for(KeptLabelled, LabelKept(utterance=one.utterance))
+            case "f":
+                text = typer.prompt("what was said").strip()
+                ask_daemon_for(KeptLabelled, LabelKept(utterance=one.utterance, text=text))
+            case "d":
+                list(ask_daemon(Forget(utterances=(one.utterance,))))
+            case "p":
+                ask_daemon_for(KeptPlayed, PlayKept(utterance=one.utterance))
+                continue
+            case "q":
+                return False
+            case "s":
+                pass
+            case _:
+                continue
+        return True
+
+
+def _checked(name: str) -> str:
+    """Raises AttuneError if `name` cannot be the beginning of a recording's name."""
+    if not re.fullmatch(r"[0-9a-f]{4,32}", name):
+        raise AttuneError(
+            f"{name!r} is no recording: their names have 4 to 32 of the digits 0 to 9 and a to f;"
+            " `attune data list` shows them"
+        )
+    return name
+
+
+@app.command()
 def forget(
     utterances: Annotated[
         list[str] | None,
@@ -102,7 +191,7 @@ def forget(
             "name recordings, or give one of --turn, --last, --since and --until, --word and --all"
         )
     wanted = Forget(
-        utterances=tuple(utterances or ()),
+        utterances=tuple(map(_checked, utterances or ())),
         turn=0 if last else turn,
         since=read_time(since),
         until=read_time(until),

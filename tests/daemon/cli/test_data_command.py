@@ -57,7 +57,7 @@ def test_a_recording_is_found_and_forgotten(enrolled: Attune, folder: Path) -> N
         (("--all", "--last"), "give one of --turn"),
         (("--since", "soon"), "is no time"),
         (("ffffff",), "there is no utterance ffffff"),
-        (("xyz",), "pattern"),
+        (("xyz",), "is no recording"),
         (("--turn", "7"), "there is no turn 7"),
         (("--word", "?!"), "has a letter or a digit"),
     ],
@@ -83,3 +83,30 @@ def test_times_are_read_as_people_write_them() -> None:
     for wrong in ("", "h", "-2h", "2026-13-01", "9" * 30):
         with pytest.raises(AttuneError, match="is no time"):
             read_time(wrong)
+
+
+def test_what_was_written_down_by_itself_is_reviewed(
+    enrolled: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = daemon.parts.store
+    for number, sure in enumerate((0.9, 0.6, 0.7, 0.8)):
+        utterance = store.add_utterance(tone(2.0, 400 + 50 * number), "microphone")
+        store.add_label(utterance.id, f"heard as {number}", "recognised", sure)
+    listed = json.loads(enrolled("data", "review", "--json")[1])["utterances"]
+    assert [one["text"] for one in listed] == [f"heard as {n}" for n in (1, 2, 3, 0)]
+    out = enrolled("data", "review", "--most", "2")[1]
+    assert [line.split(": ")[1] for line in out.splitlines()] == ["“heard as 1”", "“heard as 2”"]
+    assert "2.0 s, 60% sure" in out
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    answers = iter(["x", "a", "f", "what was said", "d", "q"])
+    monkeypatch.setattr("typer.prompt", lambda *_, **more: next(answers))
+    assert enrolled("data", "review")[0] == 0
+    assert store.confirmed_text(listed[0]["utterance"]) == "heard as 1"
+    assert store.confirmed_text(listed[1]["utterance"]) == "what was said"
+    assert store.utterance(listed[2]["utterance"]) is None
+    assert store.confirmed_text(listed[3]["utterance"]) is None
+    code, out, _ = enrolled("data", "label", listed[3]["utterance"][:8])
+    assert (code, out) == (0, f"{listed[3]['utterance'][:8]}: “heard as 0”\n")
+    assert "nothing is to be reviewed" in enrolled("data", "review")[1]
+    long = one_line(enrolled("data", "label", listed[3]["utterance"], "w" * 400))
+    assert "cannot have this text" in long

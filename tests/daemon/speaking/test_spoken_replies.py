@@ -125,3 +125,26 @@ def test_a_daemon_without_a_voice_says_so(start: Start) -> None:
         daemon.do("say", text="Hi.")
     assert daemon.do("stop")[0]["was_speaking"] is False
     assert daemon.do("status")[0]["speaking"]["voice"] == "none"
+
+
+def test_what_was_kept_is_played_back_and_not_learned_from(start: Start) -> None:
+    daemon = start()
+    daemon.speak()
+    turn = daemon.next("turn")
+    daemon.next("said")
+    sounded: list[float] = []
+    speaker = daemon.app.parts.speaker
+    assert speaker is not None
+    speaker._loudspeaker.sounded.subscribe(lambda one: sounded.append(len(one.samples)))
+    [played] = daemon.do("play", utterance=str(turn["utterance"])[:6])
+    assert (played["event"], played["seconds"]) == ("kept_played", 1.0)
+    # It is told to what takes the echo out, and keeps it from being learned from.
+    assert eventually(lambda: sum(sounded) >= 16_000)
+    with pytest.raises(AttuneError, match="there is no utterance"):
+        daemon.do("play", utterance="ffffff")
+
+
+def test_without_a_voice_nothing_is_played_back(start: Start) -> None:
+    daemon = start(voice="none")
+    with pytest.raises(AttuneError, match="speaking.voice is none"):
+        daemon.do("play", utterance="ffffff")
