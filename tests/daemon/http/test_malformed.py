@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.fake_child import eventually
 from tests.support.http_house import HttpHouse, Start, start_house
+from tests.support.open_files import open_files
 from tests.support.running_daemon import folder
 
 __all__ = ["folder", "start_house"]
@@ -21,10 +22,6 @@ UPGRADE = (
     b"GET /v1/realtime HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n"
 )
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def send(house: HttpHouse, data: bytes, wait: bool = True) -> bytes:

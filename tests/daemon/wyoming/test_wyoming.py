@@ -46,6 +46,7 @@ from tests.support.audio_fixtures import espeak
 from tests.support.consent import agree
 from tests.support.fake_child import eventually
 from tests.support.fake_speech import RATE_HZ, hum, speaking_surroundings
+from tests.support.open_files import open_files
 from tests.support.running_daemon import folder, make_settings
 
 __all__ = ["folder"]
@@ -388,10 +389,6 @@ def test_five_hundred_broken_streams_leave_nothing_behind(start: Start) -> None:
     assert eventually(lambda: open_files() <= files + 2)
     assert eventually(lambda: house.status()["attentive"] is False)
     assert proportional_bytes() < memory + (64 << 20)
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_who_leaves_in_the_middle_leaves_nothing_behind(start: Start) -> None:
