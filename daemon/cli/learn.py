@@ -19,6 +19,7 @@ from ..events.enrolment import BadRow, Corrected, EnrolledAll
 from ..events.learning import AdaptationChanged, RoundPlanned
 from ..events.service import Status
 from ..plain_text import expanded
+from ..privacy.consent import HOW
 from .common import (
     OTHER_MACHINE,
     AsJson,
@@ -148,8 +149,8 @@ def adapt(
         typer.Option(
             "--if-new",
             help=(
-                "With --now: start only if idle.enabled is true and there are new labels since"
-                " the last round."
+                "With --now: start only if idle.enabled is true, you have agreed to it, and there"
+                " are new labels since the last round."
             ),
         ),
     ] = False,
@@ -175,9 +176,14 @@ def adapt(
     if if_new and not settings().idle.enabled:
         console.print("rounds start on request only: idle.enabled is false")
         return
-    if if_new and not _new_labels():
-        console.print("there is nothing new to learn")
-        return
+    if if_new:
+        found = ask_daemon_for(Status, GetStatus())
+        if not found.keeping.agreed:
+            console.print(f"nothing is learned: you have not agreed to it ({HOW})")
+            return
+        if not found.counts.new_labels:
+            console.print("there is nothing new to learn")
+            return
     last: AdaptationChanged | None = None
     bar = Progress(
         TextColumn("{task.description}"),
@@ -210,10 +216,6 @@ def adapt(
     raise AttuneError(
         reason or "the daemon stopped before the round had ended; the next round continues it"
     )
-
-
-def _new_labels() -> int:
-    return ask_daemon_for(Status, GetStatus()).counts.new_labels
 
 
 def _show_plan(made: RoundPlanned, as_json: bool) -> None:

@@ -229,6 +229,9 @@ def test_what_is_kept_is_the_users_decision(attune: Attune, daemon: App, folder:
     (folder / "good.jsonl").write_text('{"audio": "a.flac", "text": "x"}', encoding="utf-8")
     assert "`attune consent on`" in one_line(attune("enroll", "--from", folder / "good.jsonl"))
     assert "nothing of what you say" in attune("status")[1]
+    code, out, _ = attune("adapt", "--now", "--if-new")  # as a timer does every night
+    assert code == 0
+    assert "nothing is learned: you have not agreed to it" in out
     code, out, _ = attune("consent", "on")
     assert code == 0
     assert out.startswith("kept: what you say, to learn from it: you agreed on 2")
