@@ -32,6 +32,8 @@ class SpokenSample:
     """[N] int64: the prompt, the label, and the end."""
     prompt: int
     """The number of tokens of the prompt."""
+    weight: float = 1.0
+    """The probability with which a step that draws it keeps it."""
 
     def __len__(self) -> int:
         return len(self.mel)
@@ -79,14 +81,15 @@ class Labels:
         found: list[int] = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
         return found
 
-    def sample(self, mel: Float32 | Float16, text: str) -> SpokenSample | None:
+    def sample(self, mel: Float32 | Float16, text: str, weight: float = 1.0) -> SpokenSample | None:
         """A training sample of log-mel [mel_bins, columns]; None where the label has no words or
         too many."""
         said = self.tokens(text)
         if not text.strip() or len(said) > MOST_TOKENS:
             return None
         halves = torch.from_numpy(np.ascontiguousarray(mel.T, np.float16))
-        return SpokenSample(halves, torch.tensor([*self.prompt, *said, self.end]), len(self.prompt))
+        tokens = torch.tensor([*self.prompt, *said, self.end])
+        return SpokenSample(halves, tokens, len(self.prompt), weight)
 
 
 def collate(samples: Sequence[SpokenSample]) -> SpokenBatch:

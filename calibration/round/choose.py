@@ -107,10 +107,7 @@ def _judged(job: AdaptJob) -> list[Example]:
     """The user's utterances that the choice is made by: those unlike the learnt ones, and the
     holdout where those are few."""
     _, unlike = split_unlike(job.learnt)
-    holdout = [
-        example for example in job.examples if example.holdout and example.origin != "recognised"
-    ]
-    return [*unlike, *holdout][:MOST_JUDGED]
+    return [*unlike, *job.confirmed_holdout][:MOST_JUDGED]
 
 
 def _opened(job: AdaptJob, weights: RecogniserWeights | None) -> Transcriber:

@@ -104,7 +104,7 @@ def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
     folder.write_doubted(doubted)
     if not {example.id for example in job.examples if not example.holdout}.difference(doubted):
         raise _refusal(len(job.examples), len(doubted))
-    confirmed = {example.id for example in job.examples if example.origin != "recognised"}
+    confirmed = {example.id for example in job.examples if example.confirmed}
     refuse_chance(len(confirmed), len(confirmed.intersection(doubted)))
 
 

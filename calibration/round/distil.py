@@ -112,7 +112,9 @@ def make_distillation_samples(
     features = judge.heard_by(recogniser)
     made: list[DistillationSample] = []
     for index, example in enumerate(examples):
-        sample = make_sample(features.frames(example), example.text, "", judge.vocabulary, stack)
+        sample = make_sample(
+            features.frames(example), example.text, "", judge.vocabulary, stack, example.weight
+        )
         if sample is not None:
             other = INSTRUCTIONS[1 + index % (len(INSTRUCTIONS) - 1)]
             made += maker.make(sample, example.text, [INSTRUCTIONS[0], other])

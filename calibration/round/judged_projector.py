@@ -23,7 +23,7 @@ from ..evaluation.fit_confidence import DecodedExample, learn_confidence
 from ..evaluation.judge import Judge
 from .example_requests import telling_requests
 from .folder import RoundFolder
-from .panel import Panel, Steps, calibrated, holdout_of
+from .panel import Panel, Steps, calibrated
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _compare_replies(
     found = {}
     outputs = (("rows", decoder), ("blends", replace(decoder, output="expected_embeddings")))
     for name, some in outputs:
-        answered = holdout_of(job)[: job.reply_utterances]
+        answered = job.confirmed_holdout[: job.reply_utterances]
         score = judge.score(
             judge.aligned(some, recogniser),
             answered,

@@ -20,19 +20,12 @@ _RECOGNISERS = ("recogniser", "current_recogniser")
 """Those that are judged only where there are such."""
 
 
-def holdout_of(job: AdaptJob) -> list[Example]:
-    """The held-out utterances whose texts the user confirmed."""
-    return [
-        example for example in job.examples if example.holdout and example.origin != "recognised"
-    ]
-
-
 def calibrated(job: AdaptJob) -> list[tuple[Example, bool]]:
     """The examples that the confidence is fitted to, and whether each is the user's own: of those
     that are unlike the learnt ones, too, because most requests will be."""
     _, unlike = split_unlike(job.learnt)
     own, general = (
-        stable_sample([*holdout_of(job), *unlike], CALIBRATED_OWN),
+        stable_sample([*job.confirmed_holdout, *unlike], CALIBRATED_OWN),
         stable_sample(job.general, CALIBRATED_GENERAL),
     )
     return [*((example, True) for example in own), *((example, False) for example in general)]
@@ -50,7 +43,7 @@ class Steps:
     """The progress of the stage, in steps of one utterance that is decoded once."""
 
     def __init__(self, job: AdaptJob, report: Report) -> None:
-        compared = 2 * min(job.reply_utterances, len(holdout_of(job))) if job.distils else 0
+        compared = 2 * min(job.reply_utterances, len(job.confirmed_holdout)) if job.distils else 0
         self.report = report
         self._done = 0
         self._to_do = (
@@ -69,11 +62,9 @@ class Steps:
 def _sets(job: AdaptJob) -> dict[str, list[Example]]:
     """The sets that are judged, by their names in the card; sets without examples are left out."""
     sets = {
-        "holdout": holdout_of(job),
+        "holdout": job.confirmed_holdout,
         "recognised": [
-            example
-            for example in job.examples
-            if example.holdout and example.origin == "recognised"
+            example for example in job.examples if example.holdout and not example.confirmed
         ],
         "general": job.general,
     }

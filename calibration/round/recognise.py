@@ -93,7 +93,7 @@ def _samples(job: AdaptJob, labels: Labels, mel_bins: int) -> tuple[list[SpokenS
             spoken = read_audio(example.audio, LONGEST_LEARNT_SECONDS)
         except AttuneError:
             continue  # it was reported when its features were extracted, or is too long
-        sample = labels.sample(encoder_mel(spoken, mel_bins), example.text)
+        sample = labels.sample(encoder_mel(spoken, mel_bins), example.text, example.weight)
         if sample is not None:
             samples.append(sample)
             seconds += len(spoken) / SAMPLE_RATE_HZ

@@ -100,7 +100,9 @@ def _samples(
             first_pass = base.first_pass(example).text if config.reads_first_pass else ""
         except AttuneError:
             continue  # it was reported when its features were extracted
-        sample = make_sample(frames, example.text, first_pass, vocabulary, config.stack)
+        sample = make_sample(
+            frames, example.text, first_pass, vocabulary, config.stack, example.weight
+        )
         if sample is not None:
             samples.append(sample)
             seconds += len(frames) * FRAME_SECONDS

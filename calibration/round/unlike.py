@@ -30,8 +30,9 @@ def split_unlike(examples: Sequence[Example]) -> tuple[list[Example], list[Examp
     """Split `examples` into those to learn from and those to judge by.
 
     Every example with one of some words, and every one that begins with the same two words as
-    another that is left out, is judged by. The choice goes by hashes of the words, so that it stays
-    nearly the same while others are added.
+    another that is left out, is judged by if its text is confirmed, and is in neither part if not:
+    what the recogniser wrote says nothing about how well it hears. The choice goes by hashes of the
+    words, so that it stays nearly the same while others are added.
     """
     if len(examples) < LEAST_EXAMPLES:
         return list(examples), []
@@ -39,16 +40,19 @@ def split_unlike(examples: Sequence[Example]) -> tuple[list[Example], list[Examp
     for place, example in enumerate(examples):
         for group in _groups(example.text):
             groups[group].add(place)
+    confirmed = {place for place, example in enumerate(examples) if example.confirmed}
     left_out: set[int] = set()
     wanted = ceil(LEFT_OUT_SHARE * len(examples))
     for group in sorted(groups, key=_rank):
+        if not groups[group] & confirmed:
+            continue
         if len(groups[group]) > max(1.0, _LARGEST_GROUP * len(examples)):
             continue
         if len(left_out | groups[group]) > wanted:
             continue
         left_out |= groups[group]
     kept = [example for place, example in enumerate(examples) if place not in left_out]
-    return kept, [examples[place] for place in sorted(left_out)]
+    return kept, [examples[place] for place in sorted(left_out & confirmed)]
 
 
 def _groups(text: str) -> set[str]:

@@ -6,19 +6,29 @@ draws the same batches.
 """
 
 import random
-from collections.abc import Callable, Sequence, Sized
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
-S = TypeVar("S", bound=Sized)
-"""A sample, whose length is the time that it takes."""
+
+class Weighted(Protocol):
+    """A sample. Its length is the time that it takes, its weight the probability, 0 to 1, with
+    which a step that draws it keeps it."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def weight(self) -> float: ...
+
+
+S = TypeVar("S", bound=Weighted)
 
 Draw = Callable[[int], list[S]]
 """A function from the number of a step to its batch."""
 
 
 def draw_epochs(samples: Sequence[S], size: int, seed: int) -> Draw[S]:
-    """Draw every sample once an epoch, in batches of at most `size` neighbours by length, whose
-    order is shuffled each epoch."""
+    """Draw every sample once an epoch, or by its weight less often, in batches of at most `size`
+    neighbours by length, whose order is shuffled each epoch."""
     ordered = _by_length(samples)
     batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
@@ -26,7 +36,7 @@ def draw_epochs(samples: Sequence[S], size: int, seed: int) -> Draw[S]:
         epoch, index = divmod(step, len(batches))
         order = list(range(len(batches)))
         random.Random(seed * 7919 + epoch).shuffle(order)
-        return batches[order[index]]
+        return _kept(batches[order[index]], random.Random(seed * 1_000_003 + step))
 
     return draw
 
@@ -35,7 +45,8 @@ def draw_beside(
     own: Sequence[S], own_count: int, replay: Sequence[S], replay_count: int, seed: int
 ) -> Draw[S]:
     """Draw `own_count` of `own` and `replay_count` of `replay`, or all where there are fewer, of
-    about one length, which is random."""
+    about one length, which is random. Of those that weigh less others are taken in their place, as
+    often as their weights say."""
     groups = ((_by_length(own), own_count), (_by_length(replay), replay_count))
 
     def draw(step: int) -> list[S]:
@@ -55,5 +66,11 @@ def _near(ordered: list[S], place: float, count: int, rng: random.Random) -> lis
     window = 3 * count
     start = round(place * (len(ordered) + window)) - window
     start = max(0, min(start, len(ordered) - window))
-    near = ordered[start : start + window]
+    near = _kept(ordered[start : start + window], rng)
     return rng.sample(near, min(count, len(near)))
+
+
+def _kept(drawn: Sequence[S], rng: random.Random) -> list[S]:
+    """Those of `drawn` that their weights keep; all, where that would be none."""
+    kept = [one for one in drawn if one.weight >= 1 or rng.random() < one.weight]
+    return kept or list(drawn)

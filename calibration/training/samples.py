@@ -1,7 +1,7 @@
 """Utterances as tensors, alone and in batches. Knows no projector and no losses."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -25,13 +25,20 @@ class Sample:
     """[U] int64 token ids of the label, U at most G."""
     first_pass: Tensor
     """[N] int64 token ids of the first-pass transcript; N may be 0."""
+    weight: float = field(default=1.0, kw_only=True)
+    """The probability with which a step that draws it keeps it."""
 
     def __len__(self) -> int:
         return len(self.stacked)
 
 
 def make_sample(
-    frames: Float16 | Float32, text: str, first_pass: str, vocabulary: Vocabulary, stack: int
+    frames: Float16 | Float32,
+    text: str,
+    first_pass: str,
+    vocabulary: Vocabulary,
+    stack: int,
+    weight: float = 1.0,
 ) -> Sample | None:
     """A training sample; None where the text has more tokens than its audio can make units, which
     means a wrong label."""
@@ -45,6 +52,7 @@ def make_sample(
         stacked,
         torch.tensor(tokens),
         torch.tensor(spoken_tokens(first_pass, vocabulary), dtype=torch.int64),
+        weight=weight,
     )
 
 

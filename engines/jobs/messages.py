@@ -17,6 +17,10 @@ from ..schema import Frozen
 Origin = Literal["enrolled", "corrected", "recognised"]
 
 
+UNCONFIRMED_WEIGHT = 0.5
+"""What an utterance whose text nobody confirmed counts for in training, beside one whose text
+somebody did."""
+
 LEAST_DISTILLATION_EXAMPLES = 32
 """The fewest utterances that distillation learns from, however short it is."""
 
@@ -32,6 +36,16 @@ class Example(Frozen):
     """The length of the audio; 0 where it was not measured."""
     confidence: float = 1.0
     holdout: bool = False
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a person gave its text. If not, the recogniser wrote it."""
+        return self.origin != "recognised"
+
+    @property
+    def weight(self) -> float:
+        """What it counts for in training, beside one that is confirmed."""
+        return 1.0 if self.confirmed else UNCONFIRMED_WEIGHT
 
 
 class EngineFiles(Frozen):
@@ -157,6 +171,11 @@ class AdaptJob(JobBase):
     def learnt(self) -> list[Example]:
         """The examples that may be trained on."""
         return [example for example in self.examples if not example.holdout]
+
+    @property
+    def confirmed_holdout(self) -> list[Example]:
+        """The held-out utterances whose texts a person gave."""
+        return [example for example in self.examples if example.holdout and example.confirmed]
 
     @property
     def judged(self) -> list[Example]:

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from calibration.evaluation.text_scores import normalise
 from calibration.round.unlike import LEAST_EXAMPLES, LEFT_OUT_SHARE, split_unlike
-from engines.jobs.messages import Example
+from engines.jobs.messages import Example, Origin
 
 ROOMS = "kitchen bedroom hallway garage office bathroom garden attic".split()
 THINGS = "bread milk eggs coffee apples cheese tea sugar butter rice".split()
 
 
-def examples(texts: list[str]) -> list[Example]:
+def examples(texts: list[str], origin: Origin = "enrolled") -> list[Example]:
     return [
-        Example(id=str(number), audio=Path("a.wav"), text=text, origin="enrolled")
+        Example(id=str(number), audio=Path("a.wav"), text=text, origin=origin)
         for number, text in enumerate(texts)
     ]
 
@@ -49,6 +49,20 @@ def test_most_of_it_stays_the_same_while_others_are_added() -> None:
     more = TEMPLATES + examples([f"What is {number} plus two?" for number in range(10)])
     after = {example.id for example in split_unlike(more)[1]}
     assert len(before & after) >= 0.6 * len(before)
+
+
+def test_what_the_recogniser_wrote_judges_nothing() -> None:
+    learnt, judged = split_unlike(examples([one.text for one in TEMPLATES], "recognised"))
+    assert (len(learnt), judged) == (len(TEMPLATES), [])
+    mixed = [
+        one.model_copy(update={"origin": "recognised" if number % 2 else "corrected"})
+        for number, one in enumerate(TEMPLATES)
+    ]
+    learnt, judged = split_unlike(mixed)
+    assert judged
+    assert all(example.confirmed for example in judged)
+    of_all, _ = split_unlike(TEMPLATES)
+    assert len(learnt) >= len(of_all), "no more is left out than if all were confirmed"
 
 
 @given(st.lists(st.text("abc ", max_size=12), max_size=60))

@@ -2,6 +2,8 @@
 same again for the same step."""
 
 import random
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +22,10 @@ def make(lengths: list[int]) -> list[Sample]:
         Sample(torch.zeros(size, 1, dtype=torch.float16), torch.tensor([number]), none)
         for number, size in enumerate(lengths)
     ]
+
+
+def half_as_heavy(samples: list[Sample]) -> list[Sample]:
+    return [replace(sample, weight=0.5) for sample in samples]
 
 
 def numbers(batch: list[Sample]) -> list[int]:
@@ -65,3 +71,23 @@ def test_lengths_are_alike_and_draws_repeat() -> None:
         drawn = [len(sample.stacked) for sample in [*own, *replayed]]
         spreads.append(max(drawn) - min(drawn))
     assert sum(spreads) / len(spreads) < 40, "of 200"
+
+
+def test_what_weighs_half_is_drawn_half_as_often() -> None:
+    samples = make(list(range(1, 401)))
+    mixed = [*samples[::2], *half_as_heavy(samples[1::2])]
+    beside = draw_beside(mixed, 8, [], 4, seed=3)
+    for draw, size in ((beside, 8), (draw_epochs(mixed, 8, seed=3), 0)):
+        batches = [draw(step) for step in range(1000)]
+        drawn = Counter(number % 2 for batch in batches for number in numbers(batch))
+        assert drawn[1] / drawn[0] == pytest.approx(0.5, rel=0.1)
+        assert min(map(len, batches)) >= max(1, size), "others take their place where there are any"
+
+
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_those_that_all_weigh_half_are_still_drawn(count: int) -> None:
+    light = half_as_heavy(make(list(range(1, count + 1))))
+    for draw in (draw_beside(light, 8, [], 4, seed=4), draw_epochs(light, 8, seed=4)):
+        batches = [draw(step) for step in range(200)]
+        assert all(batches)
+        assert {number for batch in batches for number in numbers(batch)} == set(range(count))
