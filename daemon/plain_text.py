@@ -7,6 +7,8 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 
+from .discreet_log import DiscreetFormatter
+
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ODD = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f"  # control characters, except tab and line feed
@@ -33,7 +35,7 @@ def escaped(json_text: str) -> str:
     return _ODD.sub(lambda found: _escape(found.group()), json_text)
 
 
-class PlainFormatter(logging.Formatter):
+class PlainFormatter(DiscreetFormatter):
     """Formats the records of a log as plain text."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from .discreet_log import DiscreetFormatter
+
 logger = logging.getLogger(__name__)
 
 _FIRST_GIVEN = 3
@@ -113,7 +115,7 @@ class Watchdog:
         self._tell()
 
 
-class JournalFormatter(logging.Formatter):
+class JournalFormatter(DiscreetFormatter):
     """Formats lines for the journal: with the level in front, as in sd-daemon(3), and without the
     time, which the journal adds."""
 

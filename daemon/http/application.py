@@ -138,6 +138,6 @@ async def _left(_request: Request, _error: Exception) -> JSONResponse:
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:
     request_id = getattr(request.state, "request_id", "")
-    logger.error("request %s failed: %r", request_id, error, exc_info=error)
+    logger.error("request %s failed", request_id, exc_info=error)
     refused = RefusedError(500, f"this failed; the log says more about {request_id}")
     return JSONResponse(body(refused), 500, {"x-request-id": request_id})

@@ -438,7 +438,7 @@ def test_a_yes_is_no_label_where_audio_is_not_kept(build: Callable[..., House]) 
 
 
 @pytest.mark.parametrize(
-    ("words", "line"), [("too long", "do not fit; say less"), ("defect", "log says more")]
+    ("words", "line"), [("too long", "do not fit; say less"), ("defect", "log says where")]
 )
 def test_a_turn_that_fails_says_so_and_the_next_one_is_answered(
     build: Callable[..., House], words: str, line: str
