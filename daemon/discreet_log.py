@@ -1,6 +1,7 @@
-"""Formats the log so that a failure tells where it was and not what was said. Knows no log."""
+"""Formats the log so that a failure tells where it was and not what was said."""
 
 import logging
+import threading
 import traceback
 from collections.abc import Iterator
 from types import TracebackType
@@ -10,6 +11,8 @@ from engines.errors import AttuneError
 _TELL_ALL = (AttuneError, OSError)
 """The errors whose messages are written for the log, or name files. Any other may quote what it
 failed at: the words of a turn, or the value of a field."""
+
+logger = logging.getLogger(__name__)
 
 ExceptionInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -28,17 +31,24 @@ class DiscreetFormatter(logging.Formatter):
         parts = [
             "Traceback (most recent call last):\n"
             + "".join(traceback.format_tb(one.__traceback__))
-            + told(one)
+            + discreet(one)
             for one in reversed(list(_with_causes(error)))
         ]
         return "\n\nThis led to another error:\n\n".join(parts)
 
 
-def told(error: BaseException) -> str:
+def discreet(error: BaseException) -> str:
     """The name of an error, with its message where that quotes nobody."""
     if isinstance(error, _TELL_ALL):
         return f"{type(error).__name__}: {error}"
     return f"{type(error).__name__} (--verbose shows its message)"
+
+
+def log_uncaught(left: threading.ExceptHookArgs) -> None:
+    """Log the defect that ended a thread: what Python does instead writes its message."""
+    name = "" if left.thread is None else left.thread.name
+    error = left.exc_value
+    logger.critical("the thread %s ended by a defect", name, exc_info=error)
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:

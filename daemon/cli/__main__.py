@@ -4,6 +4,7 @@
 import faulthandler
 import logging
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from engines.device.memory import give_back_freed_memory
 from engines.errors import AttuneError
 from engines.schema import first_problem
 
+from ..discreet_log import log_uncaught
 from ..plain_text import PlainFormatter, one_line
 from ..systemd import JournalFormatter, writes_to_journal
 from . import (
@@ -105,6 +107,7 @@ def serve() -> None:
     from ..lifecycle import serve as run
 
     keep_files_private()
+    threading.excepthook = log_uncaught
     give_back_freed_memory()
     faulthandler.enable()  # a watchdog's SIGABRT then writes the stack of each thread to the log
     if not logging.getLogger().isEnabledFor(logging.INFO):

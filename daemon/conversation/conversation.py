@@ -20,7 +20,7 @@ from ..attention import Attention
 from ..clients import Client
 from ..clocks import REAL_TIME, Clocks
 from ..config.settings import ConversationSettings
-from ..discreet_log import told
+from ..discreet_log import discreet
 from ..events.bus import Events
 from ..events.event import Event
 from ..events.turns import (
@@ -408,7 +408,7 @@ class Conversation:
             # A defect in one turn must not end the thread that answers all others.
             logger.exception("turn %d failed", turn.number)
             outcome = self._failure(
-                turn, f"this turn failed: {told(error)}; the daemon's log says where"
+                turn, f"this turn failed: {discreet(error)}; the daemon's log says where"
             )
         if turn.early is not None:
             turn.early.drop()  # one that failed before it was kept is heard again

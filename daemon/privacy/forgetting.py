@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import BASE, Damaged, list_generations, sweep
 
+from ..discreet_log import discreet
 from ..store.database import DatabaseBusyError
 from ..store.store import Store
 from .receipts import Receipt, Receipts, utc
@@ -129,7 +130,7 @@ class Forgetting:
             self.problem = f"not everything was forgotten: {error}"
         except Exception as error:  # a defect, which the user has to know of all the same
             logger.exception("not everything was forgotten")
-            self.problem = f"not everything was forgotten: {error!r}; the daemon's log says more"
+            self.problem = f"not everything was forgotten: {discreet(error)}; see the daemon's log"
 
     def _finish(self) -> list[Receipt]:
         try:
@@ -286,7 +287,7 @@ def _clear(
     also if it is the same."""
     sweep(places.generations)
     kept = store.drop_audio(files)
-    old = [one for one in ids if f"{one}.flac" not in kept]
+    old = {one for one in ids if f"{one}.flac" not in kept}
     _clear_jobs(places.jobs, old, gone)
     clear_features(places.features, old)
     lessons = places.features / "lessons"
@@ -297,14 +298,14 @@ def _clear(
     store.scrub()
 
 
-def _clear_jobs(jobs: Path, ids: Collection[str], gone: Collection[int]) -> None:
+def _clear_jobs(jobs: Path, ids: Set[str], gone: Collection[int]) -> None:
     """Remove the folders of rounds that learn from `ids`, or start from a generation that is
     gone."""
     for folder in jobs.glob("[0-9][0-9][0-9][0-9]"):
         try:
             job = json.loads((folder / "job.json").read_bytes())
             named = {example["id"] for example in job["examples"]}
-            clean = not named & set(ids) and job["parent"] not in gone
+            clean = not named & ids and job["parent"] not in gone
         except (OSError, ValueError, TypeError, KeyError):
             clean = False
         if not clean:
@@ -313,7 +314,7 @@ def _clear_jobs(jobs: Path, ids: Collection[str], gone: Collection[int]) -> None
             shutil.rmtree(folder)
 
 
-def clear_features(features: Path, ids: Collection[str]) -> None:
+def clear_features(features: Path, ids: Set[str]) -> None:
     """Remove what was computed of the utterances `ids`."""
     if not ids:
         return

@@ -2,11 +2,13 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 from pydantic import BaseModel
 
+from daemon.discreet_log import log_uncaught
 from daemon.plain_text import PlainFormatter
 from daemon.systemd import JournalFormatter
 from engines.errors import AttuneError
@@ -19,7 +21,7 @@ class Counted(BaseModel):
 
 
 def fail_at_key() -> None:
-    {}[SECRET]  # type: ignore[index]
+    dict[str, str]()[SECRET]
 
 
 def fail_in_pydantic() -> None:
@@ -29,8 +31,8 @@ def fail_in_pydantic() -> None:
 def fail_twice() -> None:
     try:
         fail_at_key()
-    except KeyError:
-        raise ValueError(f"cannot say {SECRET}")  # noqa: B904 - the context is what is tested
+    finally:
+        raise ValueError(f"cannot say {SECRET}")
 
 
 def fail_from_another() -> None:
@@ -50,7 +52,9 @@ def level() -> Iterator[logging.Logger]:
 
 @pytest.mark.parametrize("formatter", [PlainFormatter(), JournalFormatter()])
 @pytest.mark.parametrize("fail", [fail_at_key, fail_in_pydantic, fail_twice, fail_from_another])
-def test_no_word_stands_in_a_traceback(fail, formatter, level) -> None:  # type: ignore[no-untyped-def]
+def test_no_word_stands_in_a_traceback(
+    fail: Callable[[], None], formatter: logging.Formatter, level: logging.Logger
+) -> None:
     level.setLevel(logging.INFO)
     written = formatter.format(record_of(fail))
     assert SECRET not in written
@@ -80,7 +84,22 @@ def test_what_quotes_nobody_is_told(level: logging.Logger) -> None:
     assert "AttuneError: the state could not be written; free some space" in written
 
 
-def record_of(fail) -> logging.LogRecord:  # type: ignore[no-untyped-def]
+def test_what_ends_a_thread_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", log_uncaught)
+    thread = threading.Thread(target=fail_at_key, name="keeper")
+    thread.start()
+    thread.join()
+    [record] = caplog.records
+    assert record.getMessage() == "the thread keeper ended by a defect"
+    record.exc_text = None  # as the handler of the test wrote it
+    written = PlainFormatter().format(record)
+    assert "KeyError" in written
+    assert SECRET not in written
+
+
+def record_of(fail: Callable[[], None]) -> logging.LogRecord:
     try:
         fail()
     except (AttuneError, KeyError, RuntimeError, ValueError):
