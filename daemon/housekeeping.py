@@ -105,8 +105,10 @@ class Housekeeping:
         can be computed again, so even those that a round is about to read may be removed."""
         now = self._clocks.wall()
         cached = _cached(self._settings.cache_dir / "features", now)
-        old = [one for used_at, one in cached if 0 < used_at < now - age_seconds]
-        rest = [one for _, one in cached if one not in old]
+        old: list[Stored] = []
+        rest: list[Stored] = []
+        for used_at, one in cached:
+            (old if 0 < used_at < now - age_seconds else rest).append(one)
         gone = [*old, *surplus(rest, quota_bytes)]
         for one in gone:
             one.path.unlink(missing_ok=True)

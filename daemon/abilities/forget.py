@@ -46,9 +46,9 @@ def forget_answer(request: Request, forgetting: Callable[[], Forgetting]) -> Ans
     if found.empty:
         return Answer("I have kept nothing of that.", keeps_turn=False)
     what = [
-        _counted(len(found.utterances), "recording"),
-        _counted(len(found.turns), "turn"),
-        _counted(found.others, "name or note", "names and notes"),
+        counted(len(found.utterances), "recording"),
+        counted(len(found.turns), "turn"),
+        counted(found.others, "name or note", "names and notes"),
     ]
     told = " and ".join(one for one in what if one)
     learnt = ", and what I learnt from it" if plan.generations else ""
@@ -84,7 +84,8 @@ def forget_last(last: LastTurn, forgetting: Callable[[], Forgetting]) -> Answer:
     )
 
 
-def _counted(count: int, one: str, several: str = "") -> str:
+def counted(count: int, one: str, several: str = "") -> str:
+    """A count with its noun, such as "2 recordings"; empty for none."""
     if not count:
         return ""
     return f"{count} {one if count == 1 else several or one + 's'}"

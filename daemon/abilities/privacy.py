@@ -160,10 +160,8 @@ def _answer(
 
 def _known(store: Store) -> str:
     counts = store.counts()
-    minutes = round(counts.seconds / 60)
     if not counts.utterances:
         return "I have no recording of you."
-    return (
-        f"I have {counts.utterances} recordings of you, {minutes} minutes of speech. They are on"
-        " this device only."
-    )
+    recordings = forget.counted(counts.utterances, "recording")
+    minutes = forget.counted(round(counts.seconds / 60), "minute") or "less than a minute"
+    return f"I have {recordings} of you, {minutes} of speech, on this device only."

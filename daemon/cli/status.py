@@ -105,7 +105,7 @@ def told_keeping(keeping: KeepingStatus) -> str:
     if keeping.agreed is None:
         return "nothing of what you say: you have not agreed (`attune consent on`)"
     day = "" if keeping.since is None else f" on {date.fromtimestamp(keeping.since).isoformat()}"
-    by = f", by {keeping.by.removeprefix('by ')}"
+    by = f", by {keeping.by}"
     if not keeping.agreed:
         return f"nothing of what you say, as you wanted{day}{by}"
     agreed = f"you agreed{day}{by}; `attune consent off` ends it"

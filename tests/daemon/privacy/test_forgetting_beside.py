@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from daemon.events.event import Event
-from daemon.events.turns import TurnAnswered
+from daemon.events.turns import SpeechHeard, TurnAnswered
 from daemon.privacy import forgetting as module
 from daemon.privacy.forgetting import NotAllGoneError
 from daemon.privacy.scope import Scope, find
@@ -144,10 +144,11 @@ class TestTurns:
         daemon = start()
         conversation = daemon.app.parts.conversation
         say(daemon, "something")
-        text, more = f"my secret is {SECRET}", {}
+        text = f"my secret is {SECRET}"
         if heard_before:
             *_, heard = conversation.ask(tone(1.0, 440), "network", only_hear=True)
-            text, more = heard.text, {"heard_before": True}  # type: ignore[attr-defined]
+            assert isinstance(heard, SpeechHeard)
+            text = heard.text
         answering, begun, goes_on = conversation._answering, threading.Event(), threading.Event()
         reply = answering._reply
 
@@ -159,7 +160,7 @@ class TestTurns:
         monkeypatch.setattr(answering, "_reply", slow)
         told: list[Event] = []
         asks = threading.Thread(
-            target=lambda: told.extend(conversation.ask(text, "network", **more))  # type: ignore[arg-type]
+            target=lambda: told.extend(conversation.ask(text, "network", heard_before=heard_before))
         )
         asks.start()
         assert begun.wait(60)
