@@ -429,7 +429,9 @@ class Answering:
         """Go on with the conversation of `turn`, or begin it anew if it was quiet for long."""
         if self._forgets.is_set():
             self._forgets.clear()
-            self._memories = Memories(self._clocks.elapsed(), self.mode)
+            mode = self.mode  # it is a wish of the user's, and nothing that was said
+            self._memories = Memories(self._clocks.elapsed(), self._settings.mode)
+            self.mode = mode
             self._memory, self._unanswered = self._memories.device, Unanswered()
             self._model = None
         now, before = self._clocks.elapsed(), self._memory
@@ -454,7 +456,9 @@ class Answering:
                 logger.warning("the language model forgets a conversation: %s", error)
             except TurnAbandoned:  # it goes on in the next turn
                 memory.suspended = suspended
-                self._memory = Memory(now)  # the language model is in no conversation now
+                self._memory = Memory(
+                    now, memory.mode
+                )  # the language model is in no conversation now
                 raise
         self._model = model
 

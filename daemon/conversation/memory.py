@@ -21,7 +21,7 @@ class Memory:
     ended_at: float
     """When the last turn ended, in seconds that include time in suspension; before the first turn,
     when the conversation was met."""
-    mode: Mode = "assistant"
+    mode: Mode
     """What is done with what is heard."""
     last: TurnAnswered | None = None
     """The turn that was answered last; None if there is none, or it was taken back."""
@@ -44,7 +44,8 @@ class Memories:
 
     def __init__(self, now: float, mode: Mode) -> None:
         """The device's own conversation begins at `now`, in seconds that include time in
-        suspension, with `mode`."""
+        suspension. All begin with `mode`."""
+        self._mode = mode
         self.device = Memory(now, mode)
         self._others: dict[str, Memory] = {}
 
@@ -52,7 +53,7 @@ class Memories:
         """The conversation of that name, which begins at `now` if it is new or was forgotten."""
         if name == DEVICE:
             return self.device
-        found = self._others.pop(name, None) or Memory(now)
+        found = self._others.pop(name, None) or Memory(now, self._mode)
         self._others[name] = found  # the latest is the last
         if len(self._others) > _MOST_CONVERSATIONS:
             del self._others[next(iter(self._others))]

@@ -190,6 +190,22 @@ def test_a_yes_answers_the_question_of_the_same_conversation(build: Callable[...
     assert right["reply"] == f"0 {asked['heard']}"
 
 
+def test_every_conversation_begins_in_the_mode_of_the_settings(build: Callable[..., House]) -> None:
+    house = build(mode="repeat")
+    modes = {}
+    for name in ("", "kitchen"):
+        turn = last(house.conversation.ask("hello there", "network", conversation=name))
+        modes[name] = turn["mode"], turn["reply"]
+    assert modes[""] == modes["kitchen"]
+    assert modes[""][0] == "repeat"
+    house.conversation.set_mode("assistant")
+    turns = [
+        last(house.conversation.ask("and again", "network", conversation=name))
+        for name in ("", "kitchen")
+    ]
+    assert [turn.get("mode", "assistant") for turn in turns] == ["assistant", "repeat"]
+
+
 def test_a_pause_begins_a_new_conversation(build: Callable[..., House]) -> None:
     house = build(forget_after_seconds=60)
     last(house.conversation.ask("one", "text"))
