@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..alarms.alarm import Alarm, Now, seconds_left
+from ..alarms.alarm import Alarm, Now
 from ..alarms.spoken_times import (
     duration,
     joined_words,
@@ -125,27 +125,19 @@ def _answer(alarms: Alarms, request: Request) -> Answer | None:
     if request.intent == "cancel":
         return alarms.removing([which], f"I cancelled the alarm {said_when(which, now)}.")
     if request.intent == "shift":
-        return _shift(alarms, which, request, now)
-    when = moment(request.slots["when"], request.now, morning=True)
-    if when is None:
-        return None
-    moved = (
-        shelf.begun(replace(which, local_time=None, seconds=when.after_seconds, days=()))
-        if when.after_seconds is not None
-        else replace(which, local_time=when.at, seconds=None, days=when.days or which.days)
-    )
+        moved = alarms.shifted(which, request)
+    else:
+        when = moment(request.slots["when"], request.now, morning=True)
+        if when is None:
+            return None
+        moved = (
+            shelf.begun(replace(which, local_time=None, seconds=when.after_seconds, days=()))
+            if when.after_seconds is not None
+            else replace(which, local_time=when.at, seconds=None, days=when.days or which.days)
+        )
+    if not isinstance(moved, Alarm):
+        return moved
     return alarms.changing(which, moved, f"The alarm is set {said_when(moved, now)} now.")
-
-
-def _shift(alarms: Alarms, alarm: Alarm, request: Request, now: Now) -> Answer | None:
-    """Let an alarm ring so much earlier or later."""
-    read = duration(request.slots["length"])
-    if read is None or read[1]:
-        return None
-    moved = alarms.shifted(alarm, read[0] if request.slots["direction"] == "later" else -read[0])
-    if seconds_left(moved, now) <= 0:
-        return Answer("That would be in the past.")
-    return alarms.changing(alarm, moved, f"The alarm is set {said_when(moved, now)} now.")
 
 
 def _set(alarms: Alarms, request: Request, now: Now) -> Answer | None:

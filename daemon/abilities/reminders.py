@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ..alarms.alarm import Alarm, Now, seconds_left
-from ..alarms.spoken_times import Moment, duration, joined_words, moment, repeats_otherwise
+from ..alarms.alarm import Alarm, Now
+from ..alarms.spoken_times import Moment, joined_words, moment, repeats_otherwise
 from ..alarms.words import listed, said_when
 from .ability import Ability, Answer, Request
 from .keywords.clauses import on_day
@@ -133,13 +133,10 @@ def _change(alarms: Alarms, reminder: Alarm, request: Request) -> Answer | None:
     """Let a reminder come at another time."""
     now = alarms.shelf.now()
     if request.intent == "shift":
-        read = duration(request.slots["length"])
-        if read is None or read[1]:
-            return None
-        seconds = read[0] if request.slots["direction"] == "later" else -read[0]
-        moved = alarms.shifted(reminder, seconds)
-        if seconds_left(moved, now) <= 0:
-            return Answer("That would be in the past.")
+        shifted = alarms.shifted(reminder, request)
+        if not isinstance(shifted, Alarm):
+            return shifted
+        moved = shifted
     else:
         when = moment(request.slots["when"], request.now)
         if when is None:

@@ -168,11 +168,20 @@ class Alarms:
 
         return Answer(reply, lambda: put(after), lambda: put(before), grave=True)
 
-    def shifted(self, alarm: Alarm, seconds: float) -> Alarm:
-        """Return `alarm` as one that rings so much later, or earlier if that is negative."""
-        if alarm.local_time is not None:
-            return replace(alarm, local_time=alarm.local_time + timedelta(seconds=seconds))
-        return self.shelf.begun(alarm, max(1.0, seconds_left(alarm, self.shelf.now()) + seconds))
+    def shifted(self, alarm: Alarm, request: Request) -> Alarm | Answer | None:
+        """Return `alarm` as one that rings so much earlier or later as `request` says, or the reply
+        if that is in the past; None if it says no length."""
+        read = duration(request.slots["length"])
+        if read is None or read[1]:
+            return None
+        seconds = read[0] if request.slots["direction"] == "later" else -read[0]
+        now = self.shelf.now()
+        if alarm.local_time is None:
+            return self.shelf.begun(alarm, max(1.0, seconds_left(alarm, now) + seconds))
+        moved = replace(alarm, local_time=alarm.local_time + timedelta(seconds=seconds))
+        if seconds_left(moved, now) <= 0:
+            return Answer("That would be in the past.")
+        return moved
 
 
 def timer_ability(alarms: Alarms) -> Ability:
