@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from engines.errors import AttuneError, TurnAbandoned
-from engines.interfaces import LanguageModel
+from engines.interfaces import LanguageModel, Step, unwatched
 from engines.spans import Span, recording
 from engines.types import SoftTokens, Transcript
 
@@ -116,7 +116,9 @@ class Answering:
         self._spans: Sequence[Span] = ()
         """What took time in this turn so far."""
         self._model: LanguageModel | None = None
-        """The language model that was told what is true now; None if none was."""
+        """The language model that knows the conversations; None if none does."""
+        self._in_model: Memory | None = None
+        """The conversation that it is in; None if it is in none."""
 
     @property
     def mode(self) -> Mode:
@@ -345,6 +347,7 @@ class Answering:
         if last is None or last.turn != number:
             return
         if memory.last_by_model:
+            self._enter(models)
             models.withdraw()
         if last.ability != TOOLS:  # its calls were made, and are not to be made again
             self._tools.forget_turn(last.turn)
@@ -426,41 +429,41 @@ class Answering:
         return self._say(turn, reply)
 
     def _turn_to(self, turn: QueuedTurn, models: ModelLease) -> None:
-        """Go on with the conversation of `turn`, or begin it anew if it was quiet for long."""
+        """Turn to the conversation of `turn`, which is forgotten if it was quiet for long."""
         if self._forgets.is_set():
             self._forgets.clear()
             mode = self.mode  # it is a wish of the user's, and nothing that was said
             self._memories = Memories(self._clocks.elapsed(), self._settings.mode)
             self.mode = mode
-            self._memory, self._unanswered = self._memories.device, Unanswered()
-            self._model = None
-        now, before = self._clocks.elapsed(), self._memory
+            self._unanswered, self._model = Unanswered(), None
+        now = self._clocks.elapsed()
         self._memory = memory = self._memories.of(turn.conversation, now)
-        model = models.language_model
-        if model is not self._model:
+        if models.language_model is not self._model:
             self._memories.leave_model()
-            self._model = None
-        elif memory is not before:
-            before.suspended = model.suspend()
-        suspended, memory.suspended = memory.suspended, None
-        long_ago = now - memory.ended_at >= self._settings.forget_after_seconds
-        if long_ago or self._model is None:
-            memory.exchanges.clear()
-        if long_ago or self._model is None or (memory is not before and suspended is None):
-            self._model = None  # until it is told what is true now
+            self._model, self._in_model = models.language_model, None
+        if now - memory.ended_at >= self._settings.forget_after_seconds:
+            memory.leave_model()
+            if memory is self._in_model:
+                self._in_model = None
+
+    def _enter(self, models: ModelLease, step: Step = unwatched) -> None:
+        """Let the language model go on with this conversation. It takes time to go on after
+        another one, so only a turn that needs the language model enters. Raises what `step`
+        does."""
+        memory, model = self._memory, models.language_model
+        if memory is self._in_model:
+            return
+        if self._in_model is not None:
+            self._in_model.suspended = model.suspend()
+        self._in_model = None  # until it has succeeded
+        if memory.suspended is None:
             self._begin_anew(models)
-        elif memory is not before:
+        else:
             try:
-                model.resume(suspended, partial(self._go_on, turn))
+                model.resume(memory.suspended, step)
             except AttuneError as error:
                 logger.warning("the language model forgets a conversation: %s", error)
-            except TurnAbandoned:  # it goes on in the next turn
-                memory.suspended = suspended
-                self._memory = Memory(
-                    now, memory.mode
-                )  # the language model is in no conversation now
-                raise
-        self._model = model
+        memory.suspended, self._in_model = None, memory
 
     def _begin_anew(self, models: ModelLease) -> None:
         """Begin a new conversation, in which the language model knows what day it is."""
@@ -524,6 +527,7 @@ class Answering:
         def forget() -> None:
             self._log.take_back(last.id, last.utterance)
             if by_model:
+                self._enter(models)
                 models.withdraw()
             self._tools.forget_turn(last.turn)
 
@@ -560,6 +564,7 @@ class Answering:
         first_piece_at, cut_short = None, False
         until = self._clocks.processor() + self._settings.max_reply_seconds
         step = partial(self._go_on, turn)
+        self._enter(models, step)
         tokens = self._settings.max_reply_tokens
         try:
             with closing(models.reply(heard, tokens, step, provisional)) as stream:

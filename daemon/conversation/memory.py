@@ -38,6 +38,11 @@ class Memory:
     suspended: object | None = None
     """The language model's part, while it is in another conversation; None if it has none."""
 
+    def leave_model(self) -> None:
+        """Let the language model know nothing of it any more."""
+        self.suspended = None
+        self.exchanges.clear()
+
 
 class Memories:
     """The conversations that were met last, and the device's own."""
@@ -62,4 +67,4 @@ class Memories:
     def leave_model(self) -> None:
         """Another language model is in use, which knows none of them."""
         for one in (self.device, *self._others.values()):
-            one.suspended = None
+            one.leave_model()

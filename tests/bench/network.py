@@ -71,7 +71,7 @@ class Ways:
         return str(answer.json["text"])
 
     def hear_by_wyoming(self, path: Path) -> str:
-        pcm = (32767 * read_audio(path, 29)).astype("<i2").tobytes()
+        pcm = np.round(32768 * read_audio(path, 29)).clip(-32768, 32767).astype("<i2").tobytes()
         form: Any = {"rate": SAMPLE_RATE_HZ, "width": 2, "channels": 1}
         chunks: list[Eventable] = [
             AudioChunk(audio=pcm[start : start + 3200], **form)

@@ -179,6 +179,31 @@ def test_each_client_has_a_conversation_of_its_own(build: Callable[..., House]) 
     assert str(last(house.conversation.ask("still here", "text"))["reply"]) == "1 still here"
 
 
+def test_only_who_needs_the_language_model_goes_back_into_it(
+    build: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To go on with a conversation after another takes the language model as long as to read it."""
+    house, goes_back = build(), []
+    resume = house.language_model.resume
+
+    def counted(suspended: object, step: Step = unwatched) -> None:
+        goes_back.append(suspended)
+        resume(suspended, step)
+
+    monkeypatch.setattr(house.language_model, "resume", counted)
+
+    def say(words: str, conversation: str) -> str:
+        events = house.conversation.ask(words, "network", conversation=conversation)
+        return str(last(events)["reply"])
+
+    assert [say("one", "kitchen"), say("one", "bedroom")] == ["0 one", "0 one"]
+    for _ in range(3):
+        assert say("normal mode", "kitchen") == say("normal mode", "bedroom")
+    assert not goes_back
+    assert [say("two", "kitchen"), say("three", "kitchen")] == ["1 two", "2 three"]
+    assert len(goes_back) == 1
+
+
 def test_a_yes_answers_the_question_of_the_same_conversation(build: Callable[..., House]) -> None:
     house = build()
     doubtful(house)
