@@ -95,12 +95,14 @@ class Forgetting:
             return self._forget(find(self._store, scope))
 
     def forget_soon(self, scope: Scope) -> None:
-        """Begin to forget what lies in `scope` now, in another thread. `problem` tells what could
-        not be forgotten. Raises AttuneError if `scope` names something that is not there."""
+        """Forget what lies in `scope`: its rows are gone when this returns, and the rest goes in
+        another thread, or at the next start. `problem` tells what could not be removed. Raises
+        AttuneError if `scope` names something that is not there, or the store cannot be written."""
         found = find(self._store, scope)
-        threading.Thread(
-            target=self._forget_or_tell, args=(found,), name="forgetting", daemon=True
-        ).start()
+        if found.empty:
+            return
+        self._begin(found)
+        threading.Thread(target=self._finish_or_tell, name="forgetting", daemon=True).start()
 
     def finish_left(self) -> int:
         """Finish what could not be finished before; returns how many there were. Raises AttuneError
@@ -117,14 +119,16 @@ class Forgetting:
         left = self._finish()
         if found.empty:
             return left[-1] if left else None
-        begin(self._store, self._plan(found))
-        self._forgotten()
+        self._begin(found)
         return self._finish()[-1]
 
-    def _forget_or_tell(self, found: Found) -> None:
+    def _begin(self, found: Found) -> None:
+        begin(self._store, self._plan(found))
+        self._forgotten()
+
+    def _finish_or_tell(self) -> None:
         try:
-            with self._lock, self._no_round():
-                self._forget(found)
+            self.finish_left()
         except AttuneError as error:
             logger.error("not everything was forgotten: %s", error)
             self.problem = f"not everything was forgotten: {error}"
@@ -182,6 +186,15 @@ def _knows(store: Store, card: Card, found: Found) -> bool:
     return first is not None and (rounds[0][0] is None or first <= rounds[0][0])
 
 
+def _trained_on(generations: Path, utterances: Sequence[str]) -> list[int]:
+    """The generations whose cards name one of `utterances`."""
+    return [
+        one.number
+        for one in list_generations(generations)
+        if not isinstance(one, Damaged) and set(utterances) & set(one.card.learnt_from or ())
+    ]
+
+
 def begin(store: Store, plan: Plan) -> None:
     """Remove the rows, and note what else has to go, in one transaction. What is being stored now
     is not kept any more, since it may belong to it."""
@@ -212,7 +225,6 @@ def begin(store: Store, plan: Plan) -> None:
             ("alarms", "id", found.alarms),
             ("list_items", "id", found.items),
             ("missed_alarms", "id", found.missed),
-            ("rounds", "generation", plan.generations),
         ):
             connection.execute(
                 f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))",  # noqa: S608
@@ -236,12 +248,13 @@ def finish(store: Store, places: Places, receipts: Receipts, withdraw: Withdraw)
     )
     done = []
     for number, at, what, utterances, files, seconds, turns, generations, others in rows:
-        gone = tuple(json.loads(generations))
+        ids = json.loads(utterances)
+        # A round may have ended since it was begun.
+        gone = tuple(sorted({*json.loads(generations), *_trained_on(places.generations, ids)}))
         try:
             serves = withdraw(gone)
         except OSError as error:
             raise AttuneError(f"{error.filename} cannot be removed: {error.strerror}") from error
-        ids = json.loads(utterances)
         try:
             _clear(store, places, ids, json.loads(files), gone, everything=what == "everything")
             receipt = receipts.write(
@@ -265,6 +278,10 @@ def finish(store: Store, places: Places, receipts: Receipts, withdraw: Withdraw)
                 " that is tried again within the hour, and at the next start"
             ) from error
         with store.writing() as connection:
+            connection.execute(
+                "DELETE FROM rounds WHERE generation IN (SELECT value FROM json_each(?))",
+                (json.dumps(gone),),
+            )
             connection.execute("DELETE FROM forgettings WHERE id = ?", (number,))
         logger.info("forgot %d utterances and %d turns", len(ids), turns)
         done.append(receipt)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -110,12 +110,12 @@ class State:
         store.history.add_turn(turn)
         return utterance
 
-    def forgetting(self, store: Store) -> Forgetting:
+    def forgetting(
+        self, store: Store, no_round: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> Forgetting:
         moves = Moves(self.places.generations, lambda _: None, store.history.add_move)
         receipts = Receipts(self.folder)
-        return Forgetting(
-            store, self.places, receipts, withdrawing(moves), nullcontext, lambda: None
-        )
+        return Forgetting(store, self.places, receipts, withdrawing(moves), no_round, lambda: None)
 
     def finish(self) -> int:
         """Start again, as far as forgetting is concerned; returns how many were left to do."""

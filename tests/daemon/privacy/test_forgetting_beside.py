@@ -26,7 +26,14 @@ from engines.generations.card import Card
 from engines.generations.folder import list_generations, write_generation
 from engines.generations.pointers import promote
 from engines.types import Float32, Segment
-from tests.daemon.privacy.test_forgetting import SECRET, State, containing, forget, state
+from tests.daemon.privacy.test_forgetting import (
+    SECRET,
+    State,
+    containing,
+    forget,
+    generation,
+    state,
+)
 from tests.support.fake_child import eventually
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Daemon, Start, enroll, folder, start
@@ -228,6 +235,24 @@ class TestTurns:
         monkeypatch.setattr(answering, "_act", reopening)
         assert say(daemon, "yes") == "I forget it now."
         assert eventually(lambda: daemon.status()["counts"]["utterances"] == 0)
+
+
+def test_what_is_forgotten_by_voice_is_noted_before_that_is_said(state: State) -> None:
+    """A round may go on for a minute, and the power may fail meanwhile."""
+
+    @contextmanager
+    def never() -> Iterator[None]:
+        threading.Event().wait()
+        yield
+
+    with closing(Store(state.folder)) as store:
+        forgetting = state.forgetting(store, no_round=never)
+        forgetting.forget_soon(Scope(word="marmalade"))
+        assert store.utterance(state.secret) is None
+        generation(state.places.generations, 4, 3, state.secret)  # the round ends after all
+        assert state.forgetting(store).finish_left() == 1  # as at the next start
+        assert state.left() == []
+        assert [one.number for one in list_generations(state.places.generations)] == [0, 1]
 
 
 class TestRounds:
