@@ -123,6 +123,10 @@ bench-end-of-turn: ready ## Let somebody who pauses finish, and answer a quick s
 bench-network: ready ## Compare HTTP and Wyoming with the control socket, and let eight clients in at once (about twenty minutes)
 	$(BIN)/python -m tests.bench.network
 
+.PHONY: bench-encryption
+bench-encryption: ready ## Measure what encryption costs a turn and a round (about twenty minutes)
+	$(BIN)/python -m tests.bench.encryption
+
 .PHONY: bench-speculation
 bench-speculation: ready ## Hear 200 turns with and without answers that are begun early (about half an hour)
 	$(BIN)/python -m tests.bench.speculation

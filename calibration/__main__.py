@@ -19,6 +19,8 @@ from typing import NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from engines.device.memory import give_back_freed_memory
+from engines.encryption.files import read_file
+from engines.encryption.from_parent import take_keys
 from engines.errors import AttuneError, RoundRefusedError
 from engines.jobs.bench_jobs import (
     BenchAdaptJob,
@@ -119,7 +121,8 @@ def _work(job: Job) -> int | None:
 def run(path: Path) -> int:
     """Run the job in the file `path`; returns the exit status."""
     try:
-        job = _JOB.validate_python(json.loads(path.read_text()))
+        take_keys()
+        job = _JOB.validate_python(json.loads(read_file(path)))
         number = _work(job)
     except (ValidationError, OSError, ValueError) as error:
         print_progress("failed", 1.0, f"the job {path} cannot be run: {str(error).splitlines()[0]}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from engines.encryption.from_parent import VARIABLE as KEYS
 from engines.jobs.child_process import HANDED_OVER_VARIABLE
 from engines.jobs.handoff import REQUEST_NAME, HandedOver
 from engines.jobs.programs import CALIBRATION_JOB, program
@@ -36,6 +37,10 @@ def main() -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(asked.socket))
+            if KEYS in asked.environment:
+                _, (keys,), _, _ = socket.recv_fds(connection, 1, 1)
+                os.dup2(keys, 0)
+                os.close(keys)
         except OSError as error:
             print(f"the daemon that asked is gone ({error.strerror})", file=sys.stderr)
             return 0

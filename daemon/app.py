@@ -4,9 +4,9 @@ other place wires them."""
 import logging
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from engines.wake.words import NONE as NO_WAKE_WORD
 
 from .attention import Attention, Held
 from .clocks import REAL_TIME, Clocks
+from .config.installation_key import open_state
 from .config.settings import Settings
 from .control.handlers import Service, answer, answer_message
 from .control.metrics import Metrics
@@ -54,6 +55,8 @@ from .privacy.forgetting import (
 from .privacy.keeping import Keeping
 from .privacy.private_time import PrivateTime
 from .privacy.receipts import Receipts
+from .privacy.rotation import KeyRotation
+from .privacy.take_over import BACKUP, take_over
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .serving.manager import ModelManager
@@ -213,6 +216,8 @@ def start(
     refuse_strangers()
     started_at = given.clocks.elapsed()
     stack.enter_context(hold_state(settings.state_dir))
+    keys = open_state(settings)
+    taken_over = take_over(settings, keys)
     bare_bytes = proportional_bytes()  # before the models are open
     events, attention = Events(), Attention(given.clocks.monotonic)
     voice = network_voice(settings, given.open_voice, attention)
@@ -221,6 +226,8 @@ def start(
     http = start_http(stack, settings, voice, attention) if settings.http.address else None
 
     store = start_store(stack, settings, given.clocks)
+    if taken_over:
+        store.notice(taken_over)
     keeping = Keeping(Consent(store), PrivateTime(store), settings.audio.keep)
     vocabulary = PersonalVocabulary(store)
     models = start_models(stack, settings, given, store, vocabulary, events)
@@ -267,6 +274,7 @@ def start(
         stack, settings, store, models, conversation, vocabulary, attention, lambda: scheduler
     )
     forgetting_later.append(forgetting)
+    rotation = make_rotation(stack, settings, store, housekeeping, attention, lambda: scheduler)
     scheduler = start_scheduler(
         stack, settings, given, inputs, models, guard, housekeeping, attention, events
     )
@@ -338,6 +346,7 @@ def start(
         store=store,
         keeping=keeping,
         forgetting=forgetting,
+        rotation=rotation,
         vocabulary=vocabulary,
         scheduler=scheduler,
         generations=settings.generations,
@@ -591,6 +600,7 @@ def places(settings: Settings) -> Places:
         settings.state_dir / "jobs",
         settings.cache_dir / "features",
         own_phrase_path(settings.state_dir),
+        settings.state_dir / BACKUP,
     )
 
 
@@ -629,6 +639,29 @@ def make_forgetting(
     finishing.start()
     stack.callback(finishing.stop)
     return forgetting
+
+
+def make_rotation(
+    stack: ExitStack,
+    settings: Settings,
+    store: Store,
+    housekeeping: Housekeeping,
+    attention: Attention,
+    scheduler: Callable[[], RoundScheduler],
+) -> KeyRotation:
+    """Make what encrypts everything with another key. The caller starts its thread once there is a
+    scheduler."""
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        with scheduler().held(_ROUND_ENDS_SECONDS), housekeeping.held():
+            yield
+
+    rotation = KeyRotation(settings, store, alone)
+    finishing = IdleTask("key rotation", rotation.finish_left, attention, EVERY_SECONDS)
+    finishing.start()
+    stack.callback(finishing.stop)
+    return rotation
 
 
 def start_speaking(

@@ -3,7 +3,8 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .attention import Attention
@@ -11,6 +12,7 @@ from .clocks import REAL_TIME, SECONDS_A_DAY, Clocks
 from .config.settings import Settings
 from .idle_task import IdleTask
 from .privacy.forgetting import clear_features
+from .privacy.take_over import expire_backup
 from .serving.moves import Moves
 from .store.retention import Stored, surplus, surplus_generations
 from .store.service_clock import JUMP_SECONDS
@@ -50,6 +52,12 @@ class Housekeeping:
         """End the thread after the file that it is removing."""
         self._task.stop()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Remove nothing until the context ends."""
+        with self._lock:
+            yield
+
     def tidy(self) -> int:
         """Bring everything within its quota. Returns how many files, generations and turns were
         removed."""
@@ -61,6 +69,7 @@ class Housekeeping:
             )
             gone += self._drop_generations(quotas.generations)
             gone += self._store.history.forget_turns(quotas.days_of_turns * SECONDS_A_DAY)
+            gone += expire_backup(self._settings.state_dir, self._store.service_seconds())
         if gone:
             logger.info(
                 "removed %d files, generations and turns, to keep the quotas of [storage]", gone

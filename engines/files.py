@@ -7,13 +7,12 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-_BLOCK_BYTES = 1 << 20
 _PARTIAL = ".partial-"
 """The beginning of the names of files that are being written; the process number of the writer
 follows."""
@@ -114,24 +113,17 @@ def one_at_a_time(lock: Path) -> Iterator[bool]:
         yield waited
 
 
-def copy_flushed(source: Path, target: Path) -> str:
-    """Copy `source` to the free name `target`, making its folder where that is missing, and flush
-    it. Returns the sha256 of the bytes written."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("xb") as writer:
-        while block := reader.read(_BLOCK_BYTES):
-            digest.update(block)
-            writer.write(block)
-        flush(writer)
-    return digest.hexdigest()
-
-
 _SETTLED_NS = 2_000_000_000
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a regular file, in hexadecimal. Raises OSError where it cannot be read.
+    """The sha256 of a regular file, in hexadecimal, remembered until the file changes. Raises
+    OSError where it cannot be read."""
+    return remembered(path, _hash)
+
+
+def remembered(path: Path, compute: Callable[[Path], str]) -> str:
+    """What `compute` makes of a regular file. Raises OSError where it cannot be read.
 
     The result is remembered by inode, size and change time, but only once the file has been left
     alone for two seconds: a second change within one tick of the file system's clock would not
@@ -141,13 +133,15 @@ def sha256_of(path: Path) -> str:
     if not stat.S_ISREG(about.st_mode):
         raise OSError(0, "not a regular file", str(path))
     if time.time_ns() - about.st_ctime_ns < _SETTLED_NS:
-        return _hash(path)
-    return _remembered(path, about.st_ino, about.st_size, about.st_ctime_ns)
+        return compute(path)
+    return _remembered(path, compute, about.st_ino, about.st_size, about.st_ctime_ns)
 
 
 @lru_cache(maxsize=256)
-def _remembered(path: Path, _inode: int, _size_bytes: int, _changed_ns: int) -> str:
-    return _hash(path)
+def _remembered(
+    path: Path, compute: Callable[[Path], str], _inode: int, _size_bytes: int, _changed_ns: int
+) -> str:
+    return compute(path)
 
 
 def _hash(path: Path) -> str:

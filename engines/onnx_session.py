@@ -4,6 +4,8 @@ from pathlib import Path
 
 import onnxruntime
 
+from .encryption.files import read_file
+from .encryption.folders import ring_of
 from .errors import AttuneError
 from .types import Device
 
@@ -30,6 +32,9 @@ def open_session(
             " onnxruntime-gpu"
         )
         raise AttuneError(f"{name} cannot be loaded on the GPU: {how}")
+    content = graph if isinstance(graph, bytes) else str(graph)
+    if isinstance(graph, Path) and ring_of(graph) is not None:
+        content = read_file(graph)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -39,9 +44,7 @@ def open_session(
     options.log_severity_level = 3
     providers = [(_CUDA, _CUDA_OPTIONS), _CPU] if device == "gpu" else [_CPU]
     try:
-        session = onnxruntime.InferenceSession(
-            str(graph) if isinstance(graph, Path) else graph, options, providers=providers
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:
         # ONNX Runtime raises its own classes, which share no base but Exception.
         reason = str(error).splitlines()[0][:200]

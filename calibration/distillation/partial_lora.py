@@ -7,20 +7,29 @@ llama.cpp loads. It cannot be merged into the weights, because text must not pas
 no losses.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gguf
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from peft.tuners.lora.layer import LoraLayer
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from engines.encryption.files import UnreadableError, read_file, write_file, writing
 from engines.errors import AttuneError
-from engines.files import write_beside
 
 from ..peft_warnings import unwarned
 from .gguf_model import LINEAR_NAMES
@@ -110,10 +119,11 @@ def load_adapter(language_model: PreTrainedModel, folder: Path, *, trained: bool
     """`language_model` with the adapter that `save_adapter` wrote to `folder`. Raises AttuneError
     where that cannot be read."""
     try:
-        saved = LoraConfig.from_pretrained(str(folder))
+        saved = json.loads(read_file(folder / CONFIG_NAME))
+        weights = load(read_file(folder / SAFETENSORS_WEIGHTS_NAME))
         config = _config(
             **{
-                name: getattr(saved, name)
+                name: saved[name]
                 for name in (
                     "r",
                     "lora_alpha",
@@ -124,20 +134,32 @@ def load_adapter(language_model: PreTrainedModel, folder: Path, *, trained: bool
                 )
             }
         )
+        config.inference_mode = not trained
         with unwarned():
-            return PeftModel.from_pretrained(
-                language_model, str(folder), config=config, is_trainable=trained
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            model = get_peft_model(language_model, config)
+            if missing := get_peft_model_state_dict(model).keys() ^ weights.keys():
+                raise ValueError(f"{min(missing)} is not in both")
+            set_peft_model_state_dict(model, weights)
+            return model if trained else model.eval()
+    except (OSError, UnreadableError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise AttuneError(
             f"the adapter in {folder} cannot be read ({str(error).splitlines()[0]})"
         ) from None
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Write the adapter of `model` in peft's own format, as safetensors."""
+    """Write the adapter of `model` in peft's own format, as safetensors: not by peft itself, which
+    would write plain files."""
+    folder.mkdir(parents=True, exist_ok=True)
     with unwarned():
-        model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+        state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    config = {
+        name: sorted(value) if isinstance(value, set) else value
+        for name, value in model.peft_config[ADAPTER].to_dict().items()
+    }
+    write_file(folder / SAFETENSORS_WEIGHTS_NAME, save(weights, {"format": "pt"}))
+    write_file(folder / CONFIG_NAME, json.dumps(config, indent=2, sort_keys=True).encode())
 
 
 def set_speech(model: PeftModel, mask: Tensor | None) -> None:
@@ -161,7 +183,7 @@ def export_adapter(model: PeftModel, path: Path) -> None:
         raise AttuneError(
             f"llama.cpp knows one alpha for a whole adapter, and this one has {sorted(alphas)}"
         )
-    with write_beside(path) as beside:
+    with writing(path) as beside:
         writer = gguf.GGUFWriter(beside, _architecture(model))
         writer.add_type("adapter")
         writer.add_string("adapter.type", "lora")

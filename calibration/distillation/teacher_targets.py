@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
-from engines.files import write_beside
+from engines.encryption.files import UnreadableError, read_file, write_file
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 
@@ -116,12 +116,11 @@ def _unpacked(name: str, kept: dict[str, Tensor]) -> TeacherTargets:
 def _read(path: Path) -> dict[str, Tensor] | None:
     """The tensors in the file; None where there is no file that is whole."""
     try:
-        return load_file(path)
-    except (OSError, SafetensorError):
+        return load(read_file(path))
+    except (OSError, SafetensorError, UnreadableError):
         return None
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_beside(path) as beside:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside)
+    write_file(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from engines.files import write_beside
+from engines.encryption.files import writing
 
 from ..recogniser.whisper_model import load_encoder
 
@@ -36,7 +36,7 @@ def export_onnx(
 ) -> None:
     """Export `module` to one self-contained ONNX file with `metadata`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_beside(path) as beside, warnings.catch_warnings():
+    with writing(path) as beside, warnings.catch_warnings():
         # Torch's exporter warns of its own internals, which nobody here can mend.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from engines.alignment.projector import KNOWN_TOKENS
+from engines.encryption.files import UnreadableError, readable, write_file
 from engines.errors import AttuneError
-from engines.files import write_beside
 
 from ..projector.cif import CifConfig, CifProjector
 
@@ -56,11 +56,11 @@ def load_projector(path: Path) -> CifProjector:
     """Read a projector as float32, in evaluation mode. Raises AttuneError where the file is missing
     or damaged."""
     try:
-        with safe_open(path, "pt") as file:
+        with readable(path) as opened, safe_open(opened, "pt") as file:
             config = _config(json.loads(file.metadata()["cif"]))
             known = json.loads(file.metadata()[KNOWN_TOKENS])
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, UnreadableError, OSError, KeyError, TypeError, ValueError) as error:
         raise AttuneError(
             f"the projector {path} cannot be read ({error}); choose another with `attune"
             " generations promote`"
@@ -76,8 +76,7 @@ def _write(projector: CifProjector, tensors: dict[str, Tensor], path: Path) -> N
         "cif": json.dumps(_sizes(projector.config)),
         KNOWN_TOKENS: json.dumps(sorted(projector.known_tokens)),
     }
-    with write_beside(path) as beside:
-        save_file(tensors, beside, about)
+    write_file(path, save(tensors, about))
 
 
 def _sizes(config: CifConfig) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from engines.files import write_atomically
+from engines.encryption.files import read_file, write_file
 from engines.generations.folder import (
     ADAPTER,
     ADAPTER_WEIGHTS,
@@ -89,13 +89,13 @@ class RoundFolder:
         """The choice of the recogniser. Raises ValueError where the file is damaged."""
         path = self._chosen
         return (
-            ChosenRecogniser.model_validate_json(path.read_bytes())
+            ChosenRecogniser.model_validate_json(read_file(path))
             if path.is_file()
             else ChosenRecogniser()
         )
 
     def write_chosen(self, chosen: "ChosenRecogniser") -> None:
-        write_atomically(self._chosen, chosen.model_dump_json().encode())
+        write_file(self._chosen, chosen.model_dump_json().encode())
 
     @property
     def _chosen(self) -> Path:
@@ -130,10 +130,10 @@ class RoundFolder:
 
         Raises ValueError where the file is damaged.
         """
-        return tuple(json.loads(self._doubted.read_text())) if self._doubted.is_file() else ()
+        return tuple(json.loads(read_file(self._doubted))) if self._doubted.is_file() else ()
 
     def write_doubted(self, ids: Sequence[str]) -> None:
-        write_atomically(self._doubted, json.dumps(list(ids)).encode())
+        write_file(self._doubted, json.dumps(list(ids)).encode())
 
     @property
     def _doubted(self) -> Path:
@@ -146,15 +146,13 @@ class RoundFolder:
         return self._record(stage).is_file()
 
     def finish(self, stage: str, record: StageRecord) -> None:
-        write_atomically(self._record(stage), record.model_dump_json().encode())
+        write_file(self._record(stage), record.model_dump_json().encode())
 
     def record(self, stage: str) -> StageRecord:
         """The record of `stage`; an empty one where the stage was left out. Raises ValueError where
         it is damaged."""
         path = self._record(stage)
-        return (
-            StageRecord.model_validate_json(path.read_bytes()) if path.is_file() else StageRecord()
-        )
+        return StageRecord.model_validate_json(read_file(path)) if path.is_file() else StageRecord()
 
     def records(self) -> dict[str, StageRecord]:
         """The record of each stage that is done."""

@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Callable
 
+from engines.encryption.files import write_file
 from engines.errors import AttuneError
 from engines.generations.folder import Generation, read_generation
 from engines.jobs.child_process import PARENT_VARIABLE
@@ -22,7 +23,7 @@ def run_apart(
     Raises AttuneError where the round fails.
     """
     path = job.folder / "job.json"
-    path.write_text(job.model_dump_json())
+    write_file(path, job.model_dump_json().encode())
     environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
     last = None
     with subprocess.Popen(

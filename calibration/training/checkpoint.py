@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from engines.encryption.files import UnreadableError, readable, write_file
 from engines.errors import AttuneError
-from engines.files import write_beside
 
 from .adamw import AdamW
 
@@ -36,15 +36,14 @@ class Run:
 def save_checkpoint(model: nn.Module, optimizer: AdamW, run: Run, path: Path) -> None:
     """Write the checkpoint `path`; a kill leaves the one before it."""
     about = asdict(run) | {"losses": run.losses[-_KEPT_LOSSES:]}
-    with write_beside(path) as beside:
-        save_file(_tensors(model, optimizer), beside, {"run": json.dumps(about)})
+    write_file(path, save(_tensors(model, optimizer), {"run": json.dumps(about)}))
 
 
 def load_checkpoint(model: nn.Module, optimizer: AdamW, path: Path) -> Run:
     """Restore `model` and `optimizer` from the checkpoint, and return its progress. Raises
     AttuneError where the file is damaged or of another model."""
     try:
-        with safe_open(path, "pt") as file:
+        with readable(path) as opened, safe_open(opened, "pt") as file:
             about = json.loads(file.metadata()["run"])
             names = set(file.keys())
             if any(name.startswith(_MOMENTS) for name in names):
@@ -59,7 +58,7 @@ def load_checkpoint(model: nn.Module, optimizer: AdamW, path: Path) -> Run:
                 if saved.shape != value.shape:
                     raise ValueError(f"{name} has another shape")
                 value.copy_(saved)
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, UnreadableError, KeyError, ValueError, OSError) as error:
         raise AttuneError(
             f"the checkpoint {path} is damaged ({error}); delete it to start the round anew"
         ) from None

@@ -1,6 +1,7 @@
 """What a recogniser makes of recordings, computed once and cached: encoder frames, first-pass
 transcripts, and transcripts. Knows no training."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ import numpy as np
 
 from engines.audio.pieces import PauseCutter
 from engines.audio.recordings import read_audio
-from engines.files import write_atomically, write_beside
+from engines.encryption.files import UnreadableError, read_file, write_file
 from engines.jobs.messages import EngineFiles, Example
 from engines.routes import Transcriber
 from engines.types import Float32, Transcript
@@ -120,28 +121,30 @@ def cached_frames(
     A cache file that does not load is computed anew. Raises what reading the samples raises.
     """
     try:
-        cached: Float32 = np.load(path, allow_pickle=False).astype(np.float32)
+        content = io.BytesIO(read_file(path))
+        cached: Float32 = np.load(content, allow_pickle=False).astype(np.float32)
         return cached
     except FileNotFoundError:
         pass
-    except (ValueError, EOFError, OSError):
+    except (ValueError, EOFError, OSError, UnreadableError):
         path.unlink(missing_ok=True)
     frames = encoder().encode(samples()).astype(np.float16)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_beside(path) as beside:
-        np.save(beside, frames)
+    content = io.BytesIO()
+    np.save(content, frames)
+    write_file(path, content.getvalue())
     return frames.astype(np.float32)
 
 
 def cached_transcript(path: Path, make: Callable[[], Transcript]) -> Transcript:
     """The transcript from the file `path`, or from `make`, and put there."""
     try:
-        kept = json.loads(path.read_text())
+        kept = json.loads(read_file(path))
         lists = {name: tuple(kept.get(name, ())) for name in ("doubtful", "others")}
         return Transcript(**{**kept, **lists})
-    except (OSError, ValueError, TypeError):
+    except (OSError, UnreadableError, ValueError, TypeError):
         pass  # not made yet, cut short when written, or of another time
     made = make()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(asdict(made)).encode())
+    write_file(path, json.dumps(asdict(made)).encode())
     return made

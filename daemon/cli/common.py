@@ -18,6 +18,7 @@ from rich.text import Text
 from engines.errors import AttuneError
 
 from ..client import socket_client
+from ..config.installation_key import protect_state
 from ..config.settings import Settings
 from ..config.sources import LoadedSettings, load_settings
 from ..control.requests import Request
@@ -87,7 +88,9 @@ def loaded() -> LoadedSettings:
 
 def settings() -> Settings:
     """Load the settings of this invocation. Raises AttuneError if they are wrong."""
-    return loaded().settings
+    found = loaded().settings
+    protect_state(found)
+    return found
 
 
 def ask_daemon(

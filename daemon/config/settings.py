@@ -624,6 +624,13 @@ class StorageSettings(Frozen):
         ge=0,
         description="Days for which the texts of turns are kept.",
     )
+    key_file: PlaceOrNone = Field(
+        "",
+        description=(
+            "File with the key of what is stored. Empty: the credential `attune.key` of systemd; "
+            "or else `attune.key` in the user's folder of settings, or in a state folder elsewhere."
+        ),
+    )
 
 
 def _checked_address(address: str) -> str:

@@ -23,7 +23,14 @@ from .settings import Settings, described_keys
 
 _PREFIX = "ATTUNE__"
 _MAX_FILE_BYTES = 1 << 20
-PLACES = {"state_dir", "cache_dir", "control.socket", "audio.source", "adapt.hand_over"}
+PLACES = {
+    "state_dir",
+    "cache_dir",
+    "control.socket",
+    "audio.source",
+    "adapt.hand_over",
+    "storage.key_file",
+}
 """Keys whose values are paths."""
 
 

@@ -36,6 +36,7 @@ from ..events.privacy import (
     KeptListed,
     KeptPlayed,
     KeptUtterance,
+    KeysRotated,
     ToBeForgotten,
 )
 from ..events.service import Following, MetricsText, Reloading
@@ -50,6 +51,7 @@ from ..privacy.consent import HOW
 from ..privacy.forgetting import Forgetting
 from ..privacy.keeping import Keeping
 from ..privacy.kept import kept
+from ..privacy.rotation import KeyRotation
 from ..privacy.scope import Scope, find
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
@@ -100,6 +102,7 @@ class Service:
     store: Store
     keeping: Keeping
     forgetting: Forgetting
+    rotation: KeyRotation
     vocabulary: PersonalVocabulary
     scheduler: RoundScheduler
     generations: Path
@@ -167,6 +170,8 @@ def answer(
             events = _one(_play_kept(service, request))
         case requests.Forget():
             events = _forget(service, request)
+        case requests.RotateKeys():
+            events = _one(KeysRotated(files=service.rotation.rotate()))
         case requests.Follow():
             events = _follow(service, request, client)
         case requests.Adapt():

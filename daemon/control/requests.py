@@ -169,6 +169,12 @@ class Forget(Request):
         return self
 
 
+class RotateKeys(Request):
+    """Encrypt everything that is stored with a new key."""
+
+    command: Literal["rotate_keys"] = "rotate_keys"
+
+
 class SetMode(Request):
     """Use what is heard in another way from now on."""
 
@@ -257,6 +263,7 @@ KINDS: tuple[type[Request], ...] = (
     LabelKept,
     PlayKept,
     Forget,
+    RotateKeys,
     Follow,
     Adapt,
     ChangeVocabulary,

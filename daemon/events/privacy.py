@@ -74,6 +74,14 @@ class KeptPlayed(Event):
     seconds: float
 
 
+class KeysRotated(Event):
+    """Everything that is stored is encrypted with a new key."""
+
+    event: Literal["keys_rotated"] = "keys_rotated"
+    files: int
+    """The number of files that were encrypted again, the database among them."""
+
+
 class ToBeForgotten(Event):
     """What would be forgotten."""
 

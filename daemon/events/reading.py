@@ -24,6 +24,7 @@ from .privacy import (
     KeptLabelled,
     KeptListed,
     KeptPlayed,
+    KeysRotated,
     ToBeForgotten,
 )
 from .report import Why
@@ -75,6 +76,7 @@ AnyEvent = Annotated[
     | Forgotten
     | KeptLabelled
     | KeptListed
+    | KeysRotated
     | KeptPlayed
     | ToBeForgotten
     | PhraseCompared

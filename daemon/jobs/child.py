@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from engines.device.memory import peak_resident_bytes
 from engines.device.process_time import Patience
+from engines.encryption.files import write_file
 from engines.errors import AttuneError
-from engines.files import write_atomically
 from engines.jobs.calibration_jobs import Job
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.engine_jobs import EngineJob
@@ -135,7 +135,7 @@ class Child:
         log_path = job_path.parent / LOG_NAME
         try:
             job_path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(job_path, job.model_dump_json(indent=2).encode())
+            write_file(job_path, job.model_dump_json(indent=2).encode())
             log_path.unlink(missing_ok=True)
             process = launch(
                 command or CALIBRATION, job_path, _environment(job.threads), log_path, given_up

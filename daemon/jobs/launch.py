@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from engines.encryption.from_parent import VARIABLE, keys_for
+
 logger = logging.getLogger(__name__)
 
 Change = Literal["stopped", "ended"]
@@ -82,16 +84,21 @@ def as_child(
     a child starts at once."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
-    with log.open("ab") as complaints:
-        process = start_on_leash(
-            [*command, str(job)],
-            signal.SIGKILL,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            env=dict(environment),
-            start_new_session=True,
-        )
+    keys = keys_for(job)
+    try:
+        with log.open("ab") as complaints:
+            process = start_on_leash(
+                [*command, str(job)],
+                signal.SIGKILL,
+                stdin=subprocess.DEVNULL if keys is None else keys,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                env={**environment, **({} if keys is None else {VARIABLE: "1"})},
+                start_new_session=True,
+            )
+    finally:
+        if keys is not None:
+            os.close(keys)
     return ChildProcess(process)
 
 

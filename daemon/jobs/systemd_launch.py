@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from engines.encryption.from_parent import VARIABLE, keys_for
 from engines.errors import AttuneError
 from engines.files import write_atomically
 from engines.jobs.child_process import PARENT_VARIABLE
@@ -51,11 +52,18 @@ def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
             listener.settimeout(min(taken_seconds, _ACCEPT_SECONDS))
             # This process is not the parent of the unit's process.
             passed = {name: value for name, value in environment.items() if name != PARENT_VARIABLE}
+            keys = keys_for(job)
+            if keys is not None:
+                passed[VARIABLE] = "1"
             asked = HandedOver(job=job, log=log, socket=address, environment=passed)
             write_atomically(request, asked.model_dump_json().encode())
             try:
                 connection = _await_taker(listener, folder, taken_seconds, given_up)
+                if keys is not None:
+                    socket.send_fds(connection, [b"k"], [keys])
             finally:
+                if keys is not None:
+                    os.close(keys)
                 request.unlink(missing_ok=True)
                 address.unlink(missing_ok=True)
         return UnitProcess(connection)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from engines.encryption.files import UnreadableError, read_file
 from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import BASE, Damaged, list_generations, sweep
@@ -41,6 +42,8 @@ class Places:
     features: Path
     own_phrase: Path
     """The file of the user's own wake word."""
+    backup: Path
+    """The folder of the copy that was made before everything was encrypted."""
 
 
 @dataclass(frozen=True)
@@ -310,6 +313,8 @@ def _clear(
     lessons = places.features / "lessons"
     if lessons.exists():
         shutil.rmtree(lessons)  # named by texts' hashes; they can be computed again
+    if places.backup.is_dir():
+        shutil.rmtree(places.backup)  # a copy of all that was stored, from before
     if everything:
         places.own_phrase.unlink(missing_ok=True)
     store.scrub()
@@ -320,10 +325,10 @@ def _clear_jobs(jobs: Path, ids: Set[str], gone: Collection[int]) -> None:
     gone."""
     for folder in jobs.glob("[0-9][0-9][0-9][0-9]"):
         try:
-            job = json.loads((folder / "job.json").read_bytes())
+            job = json.loads(read_file(folder / "job.json"))
             named = {example["id"] for example in job["examples"]}
             clean = not named & ids and job["parent"] not in gone
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, UnreadableError, ValueError, TypeError, KeyError):
             clean = False
         if not clean:
             with suppress(FileNotFoundError):  # first, so that no round goes on from the rest

@@ -5,20 +5,24 @@ A reader never waits for a writer, in this process or another. Knows no table.
 """
 
 import errno
-import sqlite3
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from engines.errors import AttuneError
+from engines.files import sync_folder
 
 from .schema import migrate
+from .sqlite import copy_database, keys_of, sqlite3, unlock
 
 _WRITE_WAIT_MS, _READ_WAIT_MS = 1000, 1000
 """Milliseconds to wait for another program's lock. Loops that give signs of life stand still
 meanwhile."""
 _SCRUB_TRIES = 10
+_PLAIN = b"SQLite format 3\0"
+"""The beginning of a database that is not encrypted."""
 
 
 class DatabaseBusyError(AttuneError):
@@ -37,10 +41,48 @@ class Database:
         """The thread whose transaction is open; None if there is none."""
         self._readers: list[sqlite3.Connection] = []
         """Connections for reading that no thread is using."""
+        self._readers_change = threading.Condition()
+        self._reading = 0
+        """Threads that read through a connection for reading."""
         self._closed = False
         with self.guarded():
-            self.connection = migrate(path)
-            self.connection.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT_MS}")
+            self._open()
+
+    def _open(self) -> None:
+        """Open the connection that writes, with the first key that fits: a new key may have been
+        chosen just before the power failed."""
+        keys = keys_of(self._path)
+        for key in keys:
+            try:
+                self.connection = migrate(self._path, key=key)
+            except sqlite3.DatabaseError as error:
+                unfit = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB
+                if not unfit or key == keys[-1]:
+                    raise
+                continue
+            self._key = key
+            break
+        self.connection.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT_MS}")
+
+    def change_key(self) -> bool:
+        """Encrypt the database with the key that it is to have by now. Nothing is read or written
+        meanwhile. Returns whether it had another one. Raises DatabaseBusyError if another program
+        uses it, and AttuneError as `guarded`."""
+        with self.guarded(), self._lock:
+            self._check_open()
+            key = keys_of(self._path)[0]
+            if key == self._key:
+                return False
+            with self._readers_change:
+                self._readers_change.wait_for(lambda: not self._reading)
+                while self._readers:
+                    self._readers.pop().close()
+                self.connection.close()
+                try:
+                    encrypt_database(self._path, self._key, key)
+                finally:
+                    self._open()
+            return True
 
     def close(self) -> None:
         """Close every connection. One that a thread is reading with closes after that."""
@@ -89,24 +131,30 @@ class Database:
         with self.guarded():
             if self._writer == threading.get_ident():
                 return self.connection.execute(query, values).fetchall()
-            reader = self._reader()
+            with self._readers_change:
+                reader = self._reader()
+                self._reading += 1
             try:
                 return reader.execute(query, values).fetchall()
             finally:
-                if self._closed:
-                    reader.close()
-                else:
-                    self._readers.append(reader)
+                with self._readers_change:
+                    self._reading -= 1
+                    self._readers_change.notify_all()
+                    if self._closed:
+                        reader.close()
+                    else:
+                        self._readers.append(reader)
 
     def _reader(self) -> sqlite3.Connection:
         self._check_open()
-        try:
+        if self._readers:
             return self._readers.pop()
-        except IndexError:
-            there = f"{self._path.absolute().as_uri()}?mode=rw"  # never a new file
-            return sqlite3.connect(
-                there, uri=True, check_same_thread=False, timeout=_READ_WAIT_MS / 1000
-            )
+        there = f"{self._path.absolute().as_uri()}?mode=rw"  # never a new file
+        reader = sqlite3.connect(
+            there, uri=True, check_same_thread=False, timeout=_READ_WAIT_MS / 1000
+        )
+        unlock(reader, self._key)
+        return reader
 
     def _check_open(self) -> None:
         if self._closed:  # a client asks while the daemon is stopping
@@ -114,10 +162,15 @@ class Database:
                 "the daemon is stopping, and its store is closed; ask again once it runs"
             )
 
+    def guarded(self) -> AbstractContextManager[None]:
+        """Turn an error within into one for people; see `guarding`."""
+        return self.guarding(self._path)
+
+    @staticmethod
     @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Turn an error of the disk or the database into an AttuneError of one line that says what
-        to do. A defect of this program is raised as it is."""
+    def guarding(path: Path) -> Iterator[None]:
+        """Turn an error of the disk or of the database at `path` into an AttuneError of one line
+        that says what to do. A defect of this program is raised as it is."""
         try:
             yield
         except sqlite3.ProgrammingError:
@@ -127,12 +180,45 @@ class Database:
                 error, sqlite3.IntegrityError | sqlite3.InternalError | sqlite3.NotSupportedError
             ):
                 raise  # a defect of this program
-            raise told(error, self._path) from error
+            raise told(error, path) from error
         except OSError as error:
             raise AttuneError(
-                f"{error.filename or self._path} cannot be written: {error.strerror};"
+                f"{error.filename or path} cannot be written: {error.strerror};"
                 f" {_remedy(error.errno)}"
             ) from error
+
+
+def is_plain(path: Path) -> bool:
+    """Whether there is a database at `path` that is not encrypted. Raises OSError."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_PLAIN)) == _PLAIN
+
+
+def encrypt_database(path: Path, old: bytes | None, new: bytes | None) -> None:
+    """Put a copy of the database at `path` in its place, encrypted with the key `new` instead of
+    `old`; None stands for no encryption. A process killed at any instant leaves one or the other.
+
+    No connection may be open. Raises sqlite3.Error, OSError, and DatabaseBusyError if another
+    program uses it.
+    """
+    beside = path.with_name(f".{path.name}.rewritten")
+    for left in (beside, beside.with_name(f"{beside.name}-journal")):
+        left.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        unlock(connection, old)
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise DatabaseBusyError(f"another program uses the database {path}")
+    copy_database(path, old, beside, new)
+    if path.with_name(f"{path.name}-wal").exists():  # whoever closes it last removes it
+        raise DatabaseBusyError(f"another program uses the database {path}")
+    beside.chmod(0o600)
+    with beside.open("rb") as file:
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
 
 
 def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:

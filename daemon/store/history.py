@@ -1,7 +1,6 @@
 """Keeps what happened, in order: turns, rounds, and which generation was served when."""
 
 import math
-import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, fields, replace
@@ -11,6 +10,7 @@ from ..clocks import Clocks
 from .label_check import same_words
 from .later_writes import LaterWrites
 from .records import Move, Round, RoundOutcome, Turn, Use
+from .sqlite import sqlite3
 
 _TURN_COLUMNS = tuple(field.name for field in fields(Turn))
 _ROUND_COLUMNS = tuple(field.name for field in fields(Round))

@@ -1,10 +1,11 @@
 """Opens the database and brings it to the newest form with numbered SQL files, each applied whole
 or not at all."""
 
-import sqlite3
 from pathlib import Path
 
 from engines.errors import AttuneError
+
+from .sqlite import sqlite3, unlock
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _INDEXES = (
@@ -14,20 +15,24 @@ _INDEXES = (
 are made."""
 
 
-def migrate(path: Path, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
-    """Bring the database at `path` to its newest form and return a connection to it. Raises
-    AttuneError if it is newer than this program, and sqlite3.Error if it is damaged."""
+def migrate(
+    path: Path, migrations: Path = MIGRATIONS, key: bytes | None = None
+) -> sqlite3.Connection:
+    """Bring the database at `path`, which `key` encrypts, to its newest form and return a
+    connection to it. Raises AttuneError if it is newer than this program, and sqlite3.Error if it
+    is damaged, or has another key."""
     steps = sorted(migrations.glob("[0-9][0-9][0-9][0-9]_*.sql"))
     connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
     try:
         path.chmod(0o600)
+        unlock(connection, key)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is gone from the file
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
+            raise sqlite3.DatabaseError(" ".join(verdict.split()))
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         newest = int(steps[-1].name[:4])
         if version > newest:

@@ -11,11 +11,10 @@ import hashlib
 import json
 import logging
 import os
-import sqlite3
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from .lost_database import preserved_loss
 from .records import Counts, Utterance
 from .retention import Stored
 from .service_clock import Reading, ServiceClock, date_of
+from .sqlite import sqlite3
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +105,17 @@ class Store:
         except AttuneError as error:
             logger.debug("the service clock will continue from where it was saved last: %s", error)
         self._database.close()
+
+    def change_keys(self, encrypt_again: Callable[[Path], bool]) -> int:
+        """Encrypt the database with the current key, and have `encrypt_again` do so with each audio
+        file; it returns whether it had to. Returns how many files had another key. Raises
+        AttuneError."""
+        changed = int(self._database.change_key())
+        self._file = self.path.stat().st_ino
+        for path in sorted(self.audio_folder.glob("[!.]*")):
+            with self._database.guarded(), self._audio_lock, suppress(FileNotFoundError):
+                changed += encrypt_again(path)
+        return changed
 
     # --- time
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from engines.encryption.files import UnreadableError, read_file
 from engines.errors import AttuneError
 from engines.generations.folder import Generation, read_generation
 from engines.jobs.messages import AdaptJob
@@ -125,6 +126,6 @@ def unjudged(jobs: Path, generations: Path) -> Generation | None:
 
 
 def _read_job(path: Path) -> AdaptJob | None:
-    with suppress(FileNotFoundError, ValidationError):
-        return AdaptJob.model_validate_json(path.read_bytes())
+    with suppress(FileNotFoundError, ValidationError, UnreadableError):
+        return AdaptJob.model_validate_json(read_file(path))
     return None

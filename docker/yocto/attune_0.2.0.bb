@@ -30,8 +30,8 @@ FILES:${PN} += "${prefix}/lib/attune ${prefix}/lib/systemd ${prefix}/lib/sysuser
 CONFFILES:${PN} = "${sysconfdir}/attune/attune.toml"
 
 # Of these, OpenEmbedded's layers do not have ctranslate2, faster-whisper, gguf, hibari-tts, llama-cpp-python, onnxruntime, the
-# packages of OpenTelemetry, pyopen-wakeword, pywebrtc-audio, soxr, text2num and wyoming: the layer that takes this recipe up brings
-# them, and the package attune-models with the models of engines/models/models.toml below /usr/share/attune (`make install-models`).
+# packages of OpenTelemetry, pyopen-wakeword, pyrage, pywebrtc-audio, soxr, sqlcipher3, text2num and wyoming: the layer that takes
+# this recipe up brings them, and the package attune-models with the models of engines/models/models.toml below /usr/share/attune (`make install-models`).
 RDEPENDS:${PN} = "\
     attune-models \
     espeak \
@@ -63,6 +63,7 @@ RDEPENDS:${PN} = "\
     python3-psutil \
     python3-pydantic \
     python3-pyopen-wakeword \
+    python3-pyrage \
     python3-pywebrtc-audio \
     python3-requests \
     python3-rich \
@@ -70,6 +71,7 @@ RDEPENDS:${PN} = "\
     python3-sounddevice \
     python3-soundfile \
     python3-soxr \
+    python3-sqlcipher3 \
     python3-text2num \
     python3-typer \
     python3-tzdata \

@@ -17,8 +17,9 @@ import soundfile
 import soxr
 from av.container import InputContainer
 
+from ..encryption.files import readable, write_file
+from ..encryption.folders import ring_of
 from ..errors import AttuneError
-from ..files import write_atomically
 from ..open_file import OpenFile, open_file
 from ..types import SAMPLE_RATE_HZ, Float32
 from .headers import Header, read_header
@@ -121,7 +122,7 @@ def write_flac(path: Path, samples: Float32) -> None:
     encoded = io.BytesIO()  # libsndfile does not pass on the error of a full disk, plain writes do
     soundfile.write(encoded, integers, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     try:
-        write_atomically(path, encoded.getvalue())
+        write_file(path, encoded.getvalue())
     except OSError as error:
         raise AttuneError(
             f"{path} cannot be written ({error.strerror}); check the folder and the space on its"
@@ -190,7 +191,7 @@ def _open(source: Path | OpenFile, max_seconds: float) -> Iterator[tuple[Header,
     become AttuneErrors."""
     name = _name_of(source)
     try:
-        with open_file(source) if isinstance(source, Path) else nullcontext(source) as recording:
+        with _opened_file(source) if isinstance(source, Path) else nullcontext(source) as recording:
             header = _checked_header(recording, max_seconds)
             with _opened(recording, header) as container:
                 _check_stream(name, container, max_seconds)
@@ -203,6 +204,19 @@ def _open(source: Path | OpenFile, max_seconds: float) -> Iterator[tuple[Header,
         raise AttuneError(
             f"{name} cannot be read ({error.strerror}); check its permissions"
         ) from error
+
+
+@contextmanager
+def _opened_file(path: Path) -> Iterator[OpenFile]:
+    if ring_of(path) is None:
+        with open_file(path) as plain:
+            yield plain
+        return
+    if not path.is_file():
+        raise AttuneError(f"{path} does not exist; give the path of a file")
+    with readable(path) as decrypted, open_file(decrypted) as recording:
+        recording.name = str(path)
+        yield recording
 
 
 def _checked_header(recording: OpenFile, max_seconds: float) -> Header:

@@ -11,14 +11,21 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from ..encryption.files import (
+    UnreadableError,
+    content_sha256,
+    copy_file,
+    read_file,
+    write_file,
+)
 from ..errors import AttuneError
-from ..files import copy_flushed, sha256_of, sync_folder, sync_folders, write_atomically
+from ..files import sync_folder, sync_folders, write_atomically
 from ..schema import first_problem
 from .card import Card
 
@@ -100,8 +107,7 @@ def read_generation(folder: Path) -> Generation:
     or unexpected in it."""
     try:
         number = int(folder.name) if FOLDER.fullmatch(folder.name) else None
-        with (folder / CARD).open("rb") as file:
-            text = file.read(MAX_CARD_BYTES + 1)
+        text = read_file(folder / CARD, MAX_CARD_BYTES)
         if len(text) > MAX_CARD_BYTES:
             raise _damaged(folder, f"{CARD} is larger than {MAX_CARD_BYTES} bytes")
         card = Card.model_validate_json(text)
@@ -116,6 +122,8 @@ def read_generation(folder: Path) -> Generation:
         raise _damaged(folder, f"{CARD}: {told}") from None
     except OSError as error:
         raise _damaged(folder, f"{CARD}: {error.strerror}") from None
+    except UnreadableError as error:
+        raise _damaged(folder, str(error)) from None
     if hashlib.sha256(text).hexdigest() in withdrawn(folder.parent).values():
         raise AttuneError(
             f"generation {folder} was withdrawn: it had learnt from what the user wanted forgotten"
@@ -129,9 +137,11 @@ def read_generation(folder: Path) -> Generation:
         if not _stays_inside(name):
             raise _damaged(folder, f"{CARD} lists a file outside the folder ({name})")
         try:
-            found = sha256_of(folder / name)
+            found = content_sha256(folder / name)
         except OSError as error:
             raise _damaged(folder, f"{name}: {error.strerror}") from None
+        except UnreadableError as error:
+            raise _damaged(folder, str(error)) from None
         if found != expected:
             raise _damaged(
                 folder,
@@ -185,8 +195,8 @@ def withdraw(root: Path, numbers: Collection[int]) -> None:
     known = withdrawn(root)
     for number in numbers:
         card = root / f"{number:04d}" / CARD
-        if card.is_file():
-            known[number] = sha256_of(card)
+        with suppress(FileNotFoundError, UnreadableError):  # what is damaged cannot be loaded
+            known[number] = content_sha256(card)
         known.setdefault(number, "")
     lines = "".join(f"{number:04d} {digest}\n" for number, digest in sorted(known.items()))
     write_atomically(root / WITHDRAWN, lines.encode())
@@ -216,9 +226,9 @@ def write_generation(root: Path, number: int, card: Card, files: dict[str, Path]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _writing(root, number) as beside:
-            sums = {name: copy_flushed(source, beside / name) for name, source in files.items()}
+            sums = {name: copy_file(source, beside / name) for name, source in files.items()}
             whole = card.model_copy(update={"number": number, "files": sums})
-            write_atomically(beside / CARD, whole.model_dump_json(indent=2).encode() + b"\n")
+            write_file(beside / CARD, whole.model_dump_json(indent=2).encode() + b"\n")
             sync_folders(beside)
             if os.path.lexists(folder):  # rename would silently replace an empty folder
                 raise AttuneError(

@@ -11,6 +11,7 @@ from typing import Any
 import llama_cpp.llama_cpp as llama
 import numpy as np
 
+from ..encryption.files import readable
 from ..errors import AttuneError
 from ..interfaces import Step, unwatched
 from ..types import Float32
@@ -69,7 +70,8 @@ class LlamaSequence:
         if path is not None:
             if not path.is_file():
                 raise AttuneError(f"the adapter {path} is missing; roll back to another generation")
-            adapter = llama.llama_adapter_lora_init(self.model.pointer, os.fsencode(path))
+            with readable(path) as opened:
+                adapter = llama.llama_adapter_lora_init(self.model.pointer, os.fsencode(opened))
             if not adapter:
                 raise AttuneError(
                     f"the adapter {path} is damaged or does not fit {self.model.path}; roll back to"

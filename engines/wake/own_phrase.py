@@ -16,8 +16,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ..encryption.files import UnreadableError, readable, write_file
 from ..errors import AttuneError
-from ..files import write_atomically
 from ..types import SAMPLE_RATE_HZ, Float32
 from .embeddings import (
     CONTEXT_SECONDS,
@@ -148,7 +148,7 @@ def save_phrase(phrase: OwnPhrase, path: Path) -> None:
     about = json.dumps({"text": phrase.text, "threshold": phrase.threshold})
     tensors = {str(number): template for number, template in enumerate(phrase.templates)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, save(tensors, {"phrase": about}))
+    write_file(path, save(tensors, {"phrase": about}))
 
 
 def read_phrase(path: Path) -> OwnPhrase:
@@ -157,7 +157,7 @@ def read_phrase(path: Path) -> OwnPhrase:
     if not path.is_file():
         raise AttuneError('no phrase was recorded; run `attune wake record "YOUR PHRASE"`')
     try:
-        with safe_open(str(path), "numpy") as file:
+        with readable(path) as opened, safe_open(opened, "numpy") as file:
             about = json.loads(file.metadata()["phrase"])
             templates = tuple(file.get_tensor(key) for key in sorted(file.keys(), key=int))
         phrase = OwnPhrase(str(about["text"]), templates, float(about["threshold"]))
@@ -168,7 +168,7 @@ def read_phrase(path: Path) -> OwnPhrase:
             and len(template)
             for template in templates
         )
-    except (SafetensorError, OSError, TypeError, ValueError, KeyError) as error:
+    except (SafetensorError, UnreadableError, OSError, TypeError, ValueError, KeyError) as error:
         raise AttuneError(f"{path} is damaged ({error}); {_AGAIN}") from error
     if not templates or not well_formed:
         raise AttuneError(f"{path} is damaged; {_AGAIN}")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from ..encryption.files import UnreadableError, readable, write_file
 from ..errors import AttuneError
-from ..files import write_beside
 from ..types import Float32
 from .ctranslate2_file import Variables
 
@@ -144,12 +144,12 @@ def read_recogniser(path: Path) -> RecogniserWeights:
     """Read the recogniser of the file `path`. Raises AttuneError where it is missing, damaged, or
     changes what Whisper does not have."""
     try:
-        with safe_open(path, "numpy") as file:
+        with readable(path) as opened, safe_open(opened, "numpy") as file:
             sha256 = (file.metadata() or {})[_WHISPER]
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         tail = stored.pop(_TAIL).astype(np.float32)
         changes = dict(_changes(stored))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, UnreadableError, OSError, KeyError, ValueError, TypeError) as error:
         raise AttuneError(
             f"the recogniser {path} cannot be read ({error}); choose another generation with"
             " `attune generations promote`"
@@ -163,8 +163,7 @@ def write_recogniser(weights: RecogniserWeights, path: Path) -> None:
     for name, one in weights.changes.items():
         tensors[name + _A] = np.ascontiguousarray(one.down, np.float16)
         tensors[name + _B] = np.ascontiguousarray(one.up, np.float16)
-    with write_beside(path) as beside:
-        save_file(tensors, beside, {_WHISPER: weights.whisper_sha256})
+    write_file(path, save(tensors, {_WHISPER: weights.whisper_sha256}))
 
 
 def merged_variables(

@@ -17,7 +17,6 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from engines.errors import AttuneError
 from engines.generations.folder import Generation, list_generations
 from engines.generations.pointers import usable
 from tests.bench.world import Rows, fresh_state, settings_of, speak, write_rows
+from tests.support.database import connect
 from tests.support.places import SUPPORT
 
 ENROLLED = 40
@@ -136,7 +136,7 @@ class Home:
     def check(self, when: str) -> None:
         """Compare what is there with what was acknowledged."""
         kept = self.kept
-        with sqlite3.connect(f"file:{self.state / 'attune.db'}?mode=ro", uri=True) as database:
+        with connect(self.state / "attune.db", read_only=True) as database:
             [whole] = database.execute("PRAGMA integrity_check").fetchone()
             utterances = {
                 row[0]: row[1] for row in database.execute("SELECT id, audio FROM utterances")

@@ -24,12 +24,15 @@ from wyoming.client import AsyncTcpClient
 from daemon.cli.common import settings as installed
 from daemon.client.socket_client import request
 from daemon.client.temporary_daemon import private_daemon
+from daemon.config.installation_key import protect_state
+from daemon.config.settings import Settings
 from engines.audio.recordings import read_audio, write_flac
 from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL, read_prompts
 from engines.types import SAMPLE_RATE_HZ, Float32
 from tests.bench.endurance import share_models
 from tests.bench.world import fresh_state, settings_of
+from tests.support.content import content_of
 from tests.support.http_house import HttpClient, free_port
 
 _PAUSE = np.zeros(SAMPLE_RATE_HZ, np.float32)
@@ -63,7 +66,7 @@ class Said:
         for path in sorted(folder.rglob("*")):
             if path.is_symlink() or not path.is_file():
                 continue
-            content = path.read_bytes()
+            content = content_of(path)
             marks = [mark for mark, form in (forms | texts).items() if form in content]
             marks += ["sound"] if any(sound in content for sound in self.sounds) else []
             found += [f"{path}: {mark}" for mark in marks]
@@ -114,6 +117,7 @@ def hear(minutes: float, folder: Path, agreed: bool = False) -> tuple[Said, list
             client.chat(secret)
             list(request(run / "a.sock", {"command": "ask", "text": secret}, 60))
             said.texts.add(secret)
+        protect_state(Settings(state_dir=state, cache_dir=cache))
         return said, said.found_in(folder)
 
 

@@ -4,7 +4,6 @@ goes in the end."""
 import logging
 import math
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,7 @@ from daemon.store.service_clock import (
     ServiceClock,
     seconds_since,
 )
+from daemon.store.sqlite import sqlite3
 from daemon.store.store import Store
 from daemon.training.idle import Board, Snapshot, decide
 from daemon.training.round_inputs import RoundInputs

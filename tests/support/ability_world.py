@@ -65,6 +65,7 @@ class AbilityWorld:
                 self.folder / "jobs",
                 self.folder / "features",
                 self.folder / "own",
+                self.folder / "backup",
             ),
             Receipts(self.folder),
             lambda numbers: None,

@@ -18,6 +18,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from engines.encryption.files import read_file, write_file
+from engines.encryption.from_parent import take_keys
 from engines.files import write_atomically
 from engines.generations.card import Card, JudgedUtterance, Judgement, Score
 from engines.generations.folder import write_generation
@@ -44,7 +46,8 @@ def main(mode: str, seconds_per_step: float, job_path: Path) -> int:
 
 
 def work(mode: str, seconds_per_step: float, job_path: Path) -> int:
-    job = json.loads(job_path.read_text())
+    take_keys()
+    job = json.loads(read_file(job_path))
     checkpoint = job_path.parent / "checkpoint"
     first = int(checkpoint.read_text()) if checkpoint.exists() else 0
     stopping = [False]
@@ -133,7 +136,7 @@ def write(job: dict[str, object], folder: Path, error_rate: float) -> None:
     )
     files = {name: folder / name for name in ("projector.onnx", "projector.safetensors")}
     for path in files.values():
-        path.write_bytes(path.name.encode() * 100)
+        write_file(path, path.name.encode() * 100)
     write_generation(Path(str(job["generations"])), card.number, card, files)
 
 

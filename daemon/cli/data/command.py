@@ -9,15 +9,19 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from engines.encryption.key_file import has_keys, read_keys
 from engines.errors import AttuneError
+from engines.files import write_atomically
 
-from ...control.requests import Forget, LabelKept, ListKept, PlayKept
+from ...config.installation_key import installation_keys
+from ...control.requests import Forget, LabelKept, ListKept, PlayKept, RotateKeys
 from ...events.privacy import (
     Forgotten,
     KeptLabelled,
     KeptListed,
     KeptPlayed,
     KeptUtterance,
+    KeysRotated,
     ToBeForgotten,
 )
 from ...plain_text import expanded
@@ -247,6 +251,50 @@ def check(
         f" {gone}",
         highlight=False,
         soft_wrap=True,
+    )
+
+
+@app.command()
+def key(
+    new: Annotated[
+        bool, typer.Option("--new", help="Encrypt everything with a new key, while it serves.")
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Write a copy of the installation's key to this new file."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where the key is of what is stored, change what it opens, or save a copy of it.
+
+    Without the key nothing that is stored can be read again: keep a copy of it elsewhere.
+    """
+    chosen = settings()
+    if new:
+        rotated = ask_daemon_for(KeysRotated, RotateKeys(), quiet_seconds=None)
+        console.print(f"{counted(rotated.files, 'file')} encrypted anew", highlight=False)
+        return
+    if not has_keys(chosen.state_dir):
+        raise AttuneError(
+            f"nothing is encrypted in {chosen.state_dir} yet; that is done when Attune starts"
+        )
+    keys = read_keys(chosen.state_dir, installation_keys(chosen))
+    if save is not None:
+        path = expanded(save)
+        if path.exists():
+            raise AttuneError(f"{path} exists; give the name of a new file")
+        try:
+            write_atomically(path, keys.opened_with.secret + b"\n")
+        except OSError as error:
+            raise AttuneError(f"{path} cannot be written: {error.strerror}") from error
+        console.print(f"saved to {escape(str(path))}; who has it can read all", highlight=False)
+        return
+    where = {"fingerprint": keys.opened_with.fingerprint, "where": keys.opened_with.where}
+    if as_json:
+        print_json(where)
+        return
+    console.print(
+        f"key {where['fingerprint']}, in {where['where']}", highlight=False, soft_wrap=True
     )
 
 

@@ -8,13 +8,18 @@ from pathlib import Path
 
 import psutil
 
+from engines.encryption.files import key_id_of
+from engines.encryption.key_file import has_keys, read_keys
 from engines.errors import AttuneError
 from engines.generations.folder import BASE, Damaged, list_generations, withdrawn
 
+from ...config.installation_key import credential_path, installation_keys, key_path
 from ...config.settings import Settings
 from ...control.requests import GetStatus
 from ...events.service import Status
 from ...http.tokens import Tokens, tokens_path
+from ...privacy.encrypted_files import encrypted_files
+from ...privacy.take_over import BACKUP
 from ...store.overview import overview
 from ...store.store import DATABASE
 from ..common import ask_daemon_for, gib
@@ -38,7 +43,7 @@ def privacy_findings(chosen: Settings) -> list[Finding]:
     return [
         ("consent", True, told_keeping(status.keeping)) if status else ("consent", False, missing),
         *_folders(chosen),
-        ("encryption", False, "none: who takes the disk can read it; encrypt the disk"),
+        _encryption(chosen),
         _key(chosen),
         ("control socket", *_private(chosen.control.socket, "only its owner can command Attune")),
         *_ports(chosen),
@@ -91,6 +96,28 @@ def _private(path: Path, well: str) -> tuple[bool, str]:
     everybody = bool(mode & stat.S_IRWXO)
     who = "everybody" if everybody else f"its owner{group}"
     return not everybody, f"{path}: {who} can reach it (mode {mode:03o})"
+
+
+def _encryption(chosen: Settings) -> Finding:
+    what = "encryption"
+    if not has_keys(chosen.state_dir):
+        return what, False, "none yet: it begins when Attune starts"
+    if (chosen.state_dir / BACKUP).is_dir():
+        told = f"a copy of what was stored before is not encrypted: {chosen.state_dir / BACKUP}"
+        return what, False, f"{told} goes after 7 days, or remove it now"
+    try:
+        keys = read_keys(chosen.state_dir, installation_keys(chosen))
+        known = {key.id for key in keys.ring.all}
+        others = [path for path in encrypted_files(chosen) if key_id_of(path) not in known]
+    except (AttuneError, OSError) as error:
+        return what, False, str(error)
+    if others:
+        return what, False, f"{len(others)} files are plain or of another key: {others[0]}"
+    told = f"AES-256, key {keys.opened_with.fingerprint} in {keys.opened_with.where}"
+    if chosen.state_dir in key_path(chosen).parents and not credential_path():
+        beside = "beside what it opens, so whoever copies the folder can read it"
+        return what, False, f"{told}, {beside}: set storage.key_file"
+    return what, True, told
 
 
 def _key(chosen: Settings) -> Finding:

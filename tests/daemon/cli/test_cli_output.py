@@ -34,6 +34,7 @@ from daemon.cli.engines import plans_sheet
 from daemon.cli.sheet import Sheet
 from daemon.plain_text import escaped, one_line, plain
 from engines.audio.recordings import write_flac
+from engines.encryption.files import read_file, write_file
 from engines.jobs.bench_figures import (
     AdaptFigures,
     CurvePoint,
@@ -278,16 +279,12 @@ def test_generations_fit_a_terminal(
     attune("enroll", "--from", folder / "good.jsonl")
     attune("adapt", "--now")
     cards = folder / "state" / "generations" / "0001" / "card.json"
-    card = json.loads(cards.read_text())
-    cards.write_text(
-        json.dumps(
-            {
-                **card,
-                "trained_seconds_of_audio": 183_306.0,
-                "recipe": "personal, with lessons of " + "x" * 40,
-            }
-        )
-    )
+    card = json.loads(read_file(cards))
+    told = {
+        "trained_seconds_of_audio": 183_306.0,
+        "recipe": "personal, with lessons of " + "x" * 40,
+    }
+    write_file(cards, json.dumps(card | told).encode())
     output = attune("generations", "list")[1]
     headings = (
         "number",

@@ -3,7 +3,6 @@ line."""
 
 import codecs
 import json
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from daemon.client.manifest import BadRow, Row, read_manifest
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.support.audio_fixtures import write_wav
+from tests.support.database import connect
 from tests.support.fake_child import eventually
 from tests.support.fakes import tone
 from tests.support.running_daemon import Daemon, Start, folder, start
@@ -132,7 +132,7 @@ def daemon(start: Start, folder: Path) -> Daemon:
 
 def labels(daemon: Daemon) -> int:
     """How many were ever made."""
-    with closing(sqlite3.connect(daemon.settings.state_dir / "attune.db")) as database:
+    with closing(connect(daemon.settings.state_dir / "attune.db")) as database:
         return int(database.execute("SELECT count(*) FROM labels").fetchone()[0])
 
 

@@ -2,7 +2,6 @@
 
 import math
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -33,6 +32,7 @@ from engines.routes import CascadeRoute
 from engines.types import Float32, Segment, SoftTokens, Transcript
 from engines.whisper.phrases import NO_PHRASES, PhraseBook
 from engines.whisper.transcript_confidence import TranscriptConfidence
+from tests.support.database import connect
 from tests.support.fake_child import eventually
 from tests.support.fakes import EchoLanguageModel, FakeTranscriber, PitchRoute, tone, words_of
 from tests.support.stored_labels import labelled
@@ -762,7 +762,7 @@ def test_attention_lasts_from_the_first_reason_to_the_last(tmp_path: Path) -> No
 def test_the_database_is_what_sqlite_reads(build: Callable[..., House]) -> None:
     house = build()
     last(house.conversation.ask("hello", "text"))
-    with sqlite3.connect(f"file:{house.store.path}?mode=ro", uri=True) as other:
+    with connect(house.store.path, read_only=True) as other:
         assert other.execute("SELECT heard FROM turns").fetchall() == [("hello",)]
     other.close()
 

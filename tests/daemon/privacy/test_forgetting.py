@@ -19,6 +19,7 @@ import pytest
 from daemon.privacy.forgetting import Forgetting, Places, finish, withdrawing
 from daemon.privacy.receipts import Receipts, read_receipt
 from daemon.privacy.scope import Scope, find
+from daemon.privacy.take_over import BACKUP
 from daemon.serving.moves import Moves
 from daemon.store.records import Turn
 from daemon.store.store import DATABASE, Store
@@ -28,20 +29,13 @@ from engines.generations.card import Card
 from engines.generations.folder import next_number, read_generation, write_generation
 from engines.generations.pointers import current, previous, promote
 from tests.support.ability_world import BERLIN, AbilityWorld
+from tests.support.content import containing
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Daemon, Start, enroll, folder, start
 
 __all__ = ["folder", "start"]
 
 SECRET, OTHER = "xylophone marmalade", "ordinary words"
-
-
-def containing(folder: Path, *patterns: bytes) -> list[Path]:
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and any(pattern in path.read_bytes() for pattern in patterns)
-    ]
 
 
 def named(folder: Path, name: str) -> list[Path]:
@@ -74,6 +68,7 @@ class State:
             folder / "jobs",
             folder / "cache" / "features",
             folder / "wake" / "own.safetensors",
+            folder / BACKUP,
         )
         write_base(self.places.generations)
         with closing(Store(folder)) as store:

@@ -3,7 +3,6 @@ with it."""
 
 import json
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from daemon.privacy.forgetting import NotAllGoneError
 from daemon.privacy.scope import Scope, find
 from daemon.spoken_turns import own_phrase_path
 from daemon.store.store import DATABASE, Store
+from engines.encryption.files import read_file
 from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import list_generations, write_generation
@@ -29,11 +29,12 @@ from engines.types import Float32, Segment
 from tests.daemon.privacy.test_forgetting import (
     SECRET,
     State,
-    containing,
     forget,
     generation,
     state,
 )
+from tests.support.content import containing
+from tests.support.database import connect
 from tests.support.fake_child import eventually
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Daemon, Start, enroll, folder, start
@@ -44,7 +45,7 @@ __all__ = ["folder", "start", "state"]
 @contextmanager
 def held(database: Path, how: str) -> Iterator[None]:
     """Another program holds the database: it reads, or writes."""
-    other = sqlite3.connect(database, isolation_level=None)
+    other = connect(database, isolation_level=None)
     other.execute("BEGIN" if how == "reads" else "BEGIN IMMEDIATE")
     other.execute("SELECT count(*) FROM turns").fetchall()
     try:
@@ -291,7 +292,7 @@ class TestRounds:
         asks.join()
         daemon.do("adapt")
         cards = list((folder / "state" / "generations").glob("*/card.json"))
-        learnt = [json.loads(card.read_text())["learnt_from"] or [] for card in cards]
+        learnt = [json.loads(read_file(card))["learnt_from"] or [] for card in cards]
         assert max(map(len, learnt)) == 19
         assert all(victim["utterance"] not in ids for ids in learnt)
         assert containing(folder / "state", b'number 7"') == []

@@ -15,6 +15,7 @@ from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.types import Float32, Segment
 from tests.bench.nothing_kept import hear as hear_real
+from tests.support.content import containing
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Daemon, Start, enroll, folder, start
 
@@ -34,11 +35,7 @@ def found_in(folder: Path, said: Float32) -> list[Path]:
         np.round(part * 32768).astype("<i2").tobytes(),
         b"fLaC",
     ]
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and any(pattern in path.read_bytes() for pattern in patterns)
-    ]
+    return containing(folder, *patterns)
 
 
 @pytest.fixture

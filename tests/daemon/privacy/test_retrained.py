@@ -105,7 +105,7 @@ def test_it_equals_what_learning_without_it_gives(
         promote(root, 1)
         receipt = Forgetting(
             store,
-            Places(root, once / "jobs", once / "features", once / "own"),
+            Places(root, once / "jobs", once / "features", once / "own", once / "backup"),
             Receipts(once),
             withdrawing(Moves(root, lambda _: None)),
             nullcontext,

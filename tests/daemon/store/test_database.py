@@ -2,7 +2,6 @@
 but time."""
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +14,11 @@ from daemon.store.database import DatabaseBusyError, told
 from daemon.store.later_writes import MOST_WAITING, LaterWrites
 from daemon.store.orphans import adopt_orphans
 from daemon.store.records import Round, Turn
+from daemon.store.sqlite import sqlite3
 from daemon.store.store import Store
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
+from tests.support.database import connect
 from tests.support.fake_child import eventually
 from tests.support.fakes import tone
 from tests.support.running_daemon import Start, folder, start
@@ -28,7 +29,7 @@ __all__ = ["folder", "start"]
 @contextmanager
 def write_lock(path: Path) -> Iterator[None]:
     """Another program holds the write lock meanwhile."""
-    other = sqlite3.connect(path, isolation_level=None)
+    other = connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
         yield

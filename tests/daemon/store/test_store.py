@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,10 +20,12 @@ from daemon.clocks import Clocks
 from daemon.store.orphans import adopt_orphans
 from daemon.store.records import Round, RoundOutcome, Turn
 from daemon.store.schema import MIGRATIONS, migrate
+from daemon.store.sqlite import sqlite3
 from daemon.store.store import Store, is_holdout, utterance_id
 from engines.audio.recordings import read_audio, write_flac
 from engines.errors import AttuneError
 from engines.jobs.messages import Origin
+from tests.support.database import connect
 from tests.support.fakes import tone
 from tests.support.stored_labels import labelled
 
@@ -142,7 +143,7 @@ def test_what_another_connection_writes_is_counted(tmp_path: Path) -> None:
     assert store.counts().turns == 0
     store.history.add_turn(turn("one"))
     assert store.counts().turns == 1
-    with closing(sqlite3.connect(store.path)) as other, other:
+    with closing(connect(store.path)) as other, other:
         other.execute("DELETE FROM turns")
     assert store.counts().turns == 0
     store.close()
@@ -273,7 +274,7 @@ def test_audio_without_a_row_is_taken_up_and_strangers_are_left(tmp_path: Path) 
 
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).close()
-    with sqlite3.connect(tmp_path / "attune.db") as connection:
+    with connect(tmp_path / "attune.db") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(

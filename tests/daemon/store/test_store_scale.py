@@ -1,7 +1,6 @@
 """What a daemon asks its store all the time takes as many steps of SQLite with many utterances as
 with few."""
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from daemon.store.faulty_labels import FaultyLabels
 from daemon.store.shadow_readings import ShadowReadings
+from daemon.store.sqlite import sqlite3
 from daemon.store.store import Store
 from tests.bench.store import fill
 

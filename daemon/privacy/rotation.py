@@ -1,0 +1,89 @@
+"""Encrypts everything with a new data key while the daemon serves. Killed at any instant, it goes
+on at the next start: until the end both keys are there, and files are read with either."""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+from engines.encryption.files import UnreadableError, encrypt_again
+from engines.encryption.key_file import StoredKeys, read_keys, write_keys
+from engines.encryption.keys import DataKey, KeyRing
+from engines.errors import AttuneError
+
+from ..config.installation_key import installation_keys, use_ring
+from ..config.settings import Settings
+from ..store.store import Store
+from .encrypted_files import encrypted_files
+
+logger = logging.getLogger(__name__)
+
+
+class KeyRotation:
+    """What changes the data key of a running daemon. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        alone: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """As long as `alone` lasts, no round runs, and nothing is removed."""
+        self._settings = settings
+        self._store = store
+        self._alone = alone
+
+    def rotate(self) -> int:
+        """Encrypt everything with a new key, and drop the old one. Returns how many files were
+        encrypted again. Raises AttuneError if the disk is full, or a round does not end; what is
+        not done yet is done later."""
+        with self._alone():
+            keys = self._keys()
+            self._use(keys, KeyRing(DataKey.new(), keys.ring.all))
+            return self._finish()
+
+    def finish_left(self) -> int:
+        """Finish what could not be finished before; returns how many files there were. Raises
+        AttuneError as `rotate`."""
+        if not self._keys().ring.older:
+            return 0
+        with self._alone():
+            return self._finish()
+
+    def _finish(self) -> int:
+        keys = self._keys()
+        try:
+            changed, again = 0, 1
+            while again:  # what was being written when the new key came may have the old one
+                again = self._store.change_keys(_again)
+                again += sum(_again(path) for path in encrypted_files(self._settings))
+                changed += again
+        except OSError as error:
+            raise AttuneError(
+                f"{error.filename} cannot be written: {error.strerror}; not everything has the new"
+                " key yet, and the old one stays: that is tried again within the hour"
+            ) from error
+        self._use(keys, KeyRing(keys.ring.current))
+        logger.info("%d files have the new key", changed)
+        return changed
+
+    def _keys(self) -> StoredKeys:
+        return read_keys(self._settings.state_dir, installation_keys(self._settings))
+
+    def _use(self, keys: StoredKeys, ring: KeyRing) -> None:
+        try:
+            write_keys(self._settings.state_dir, ring, keys.opened_with, taken_over=keys.taken_over)
+        except OSError as error:
+            raise AttuneError(
+                f"{error.filename} cannot be written: {error.strerror}; the key was not changed"
+            ) from error
+        use_ring(self._settings, ring)
+
+
+def _again(path: Path) -> bool:
+    with suppress(FileNotFoundError):  # it was removed meanwhile
+        try:
+            return encrypt_again(path)
+        except UnreadableError as error:  # no key opens it
+            logger.warning("a file is left as it is: %s", error)
+    return False

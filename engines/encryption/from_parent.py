@@ -1,0 +1,28 @@
+"""How a process that the daemon starts gets the keys: as a file in memory, on its standard input.
+They are on no command line, in no environment and on no disk, and are there again after `exec`."""
+
+import os
+from pathlib import Path
+
+from .folders import packed_for, protect_as_packed
+
+VARIABLE = "ATTUNE_KEYS_ON_STANDARD_INPUT"
+_MOST_BYTES = 1 << 20
+
+
+def keys_for(path: Path) -> int | None:
+    """A descriptor for the standard input of a process that is to read and write where `path` is;
+    the caller closes it. None where files are plain."""
+    packed = packed_for(path)
+    if packed is None:
+        return None
+    handle = os.memfd_create("keys", os.MFD_CLOEXEC)
+    os.write(handle, packed)
+    return handle
+
+
+def take_keys() -> None:
+    """Protect files as the process that started this one does. Raises ValueError where what it gave
+    are no keys, and OSError where it gave nothing."""
+    if VARIABLE in os.environ:
+        protect_as_packed(os.pread(0, _MOST_BYTES, 0))
