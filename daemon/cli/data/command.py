@@ -36,9 +36,12 @@ from ..common import (
     settings,
 )
 from ..sheet import Sheet
+from .archive import export, import_
 from .times import read_time
 
 app = typer.Typer(no_args_is_help=True, help="See what is kept of you, and have it forgotten.")
+app.command()(export)
+app.command("import")(import_)
 
 Since = Annotated[
     str | None,

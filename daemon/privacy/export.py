@@ -1,0 +1,190 @@
+"""Exports an installation, while a daemon runs or not: as an archive that another one takes up, or
+as plain recordings with their texts, for other programs."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engines.encryption.files import read_file
+from engines.errors import AttuneError
+from engines.files import sync_folder, write_beside
+from engines.generations.folder import BASE
+from engines.generations.pointers import Pointer
+
+from ..config.settings import Settings
+from ..installation import version
+from ..store.database import Database
+from ..store.sqlite import copy_database, keys_of
+from ..store.store import DATABASE, Store
+from .archive import ListedFile, Manifest, Source, write_archive
+
+POINTERS: tuple[Pointer, ...] = ("current", "previous", "shadow")
+DATABASE_NAME = "database.db"
+_KEPT_PLAIN = ("receipts.key",)
+"""Files of the state that are not encrypted there."""
+_CHAPTERS = ("enrolled", "corrected", "recognised", "")
+"""Where texts come from: the chapters of a plain export."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported."""
+
+    path: Path
+    files: int
+    size_bytes: int
+
+
+def export_archive(
+    settings: Settings,
+    settings_files: Iterable[Path],
+    path: Path,
+    passphrase: str,
+    report: Callable[[float], None] = lambda part: None,
+) -> Exported:
+    """Write an archive of everything that is stored to the new file `path`, which only its owner
+    can read. `report` is called with the part that is done. Raises AttuneError if there is nothing,
+    the disk is full, or something is changed meanwhile."""
+    state = settings.state_dir
+    if not (state / DATABASE).is_file():
+        raise AttuneError(f"nothing is stored in {state}, so there is nothing to export")
+    _refuse_existing(path)
+    key = os.urandom(32)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=state) as scratch:
+            copy = Path(scratch, DATABASE_NAME)
+            with Database.guarding(state / DATABASE):
+                copy_database(state / DATABASE, keys_of(state / DATABASE)[0], copy, key)
+            readers = {DATABASE_NAME: copy.read_bytes, **_readers(settings, settings_files)}
+            listed = [_listed(name, read) for name, read in readers.items()]
+            manifest = Manifest(
+                attune=version(),
+                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                database_key=key.hex(),
+                pointers=_pointers(state),
+                files=tuple(listed),
+            )
+            with write_beside(path) as beside:
+                handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(handle, "wb") as target:
+                    sources = _sources(listed, readers, report)
+                    write_archive(target, passphrase, manifest.model_dump_json().encode(), sources)
+    except OSError as error:
+        raise AttuneError(
+            f"the export cannot be written: {error.filename or path}: {error.strerror}"
+        ) from error
+    return Exported(path, len(listed), path.stat().st_size)
+
+
+def _readers(settings: Settings, settings_files: Iterable[Path]) -> dict[str, Callable[[], bytes]]:
+    """What reads each file, by its name in the archive."""
+    state = settings.state_dir
+    paths = sorted((state / "audio").glob("[!.]*.flac"))
+    for folder in sorted((state / "generations").glob("[0-9][0-9][0-9][0-9]")):
+        if folder.name != f"{BASE:04d}":
+            paths += sorted(one for one in folder.rglob("*") if one.is_file())
+    paths += [one for one in (state / "wake" / "own.safetensors",) if one.is_file()]
+    found: dict[str, Callable[[], bytes]] = {
+        str(path.relative_to(state)): lambda path=path: read_file(path)  # type: ignore[misc]
+        for path in paths
+    }
+    plain = [state / name for name in _KEPT_PLAIN] + [state / "generations" / "withdrawn"]
+    plain += sorted((state / "receipts").glob("[0-9]*.json"))
+    found |= {str(path.relative_to(state)): path.read_bytes for path in plain if path.is_file()}
+    return found | {f"settings/{path.name}": path.read_bytes for path in settings_files}
+
+
+def _listed(name: str, read: Callable[[], bytes]) -> ListedFile:
+    content = read()
+    digest = hashlib.sha256(content).hexdigest()
+    return ListedFile(name=name, size_bytes=len(content), sha256=digest)
+
+
+def _sources(
+    listed: list[ListedFile],
+    readers: dict[str, Callable[[], bytes]],
+    report: Callable[[float], None],
+) -> Iterator[Source]:
+    whole, done = sum(one.size_bytes for one in listed) or 1, 0
+    for one in listed:
+        content = readers[one.name]()
+        if hashlib.sha256(content).hexdigest() != one.sha256:
+            raise AttuneError(f"{one.name} was changed meanwhile; export again")
+        yield Source(one.name, one.size_bytes, lambda content=content: content)  # type: ignore[misc]
+        done += one.size_bytes
+        report(done / whole)
+
+
+def _pointers(state: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name in POINTERS:
+        link = state / name
+        if link.is_symlink() and link.readlink().name.isdigit():
+            found[name] = int(link.readlink().name)
+    return found
+
+
+def export_plain(settings: Settings, folder: Path) -> Exported:
+    """Write every recording as FLAC, and its text, to the new folder `folder`: in the layout of
+    LibriSpeech (speaker 1; a chapter for each origin of texts; `1-1.trans.txt`), with a
+    `manifest.jsonl` that `attune enroll` reads, and all that is known of each in `details.jsonl`.
+    What is there can be read by everybody who can read the folder. Raises AttuneError as
+    `export_archive`."""
+    if not (settings.state_dir / DATABASE).is_file():
+        raise AttuneError(
+            f"nothing is stored in {settings.state_dir}, so there is nothing to export"
+        )
+    _refuse_existing(folder)
+    beside = folder.with_name(f".{folder.name}.partial")
+    try:
+        beside.mkdir(mode=0o700, parents=True)
+        rows = []
+        with closing(Store(settings.state_dir)) as store:
+            for number, (path, row) in enumerate(_plain_rows(store)):
+                chapter = 1 + _CHAPTERS.index(str(row["origin"]))
+                name = f"1-{chapter}-{number:04d}"
+                place = beside / "1" / str(chapter)
+                place.mkdir(parents=True, exist_ok=True)
+                try:
+                    (place / f"{name}.flac").write_bytes(read_file(path))
+                except FileNotFoundError:  # forgotten meanwhile, or by age
+                    continue
+                if row["text"]:
+                    with (place / f"1-{chapter}.trans.txt").open("a", encoding="utf-8") as texts:
+                        texts.write(f"{name} {str(row['text']).upper()}\n")
+                rows.append({"audio": f"1/{chapter}/{name}.flac", **row})
+        labelled = [{key: row[key] for key in ("audio", "text")} for row in rows if row["text"]]
+        for name, listed in (("manifest.jsonl", labelled), ("details.jsonl", rows)):
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in listed)
+            (beside / name).write_text(lines, encoding="utf-8")
+        beside.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise AttuneError(
+            f"the export cannot be written: {error.filename or folder}: {error.strerror}"
+        ) from error
+    size = sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
+    return Exported(folder, len(rows), size)
+
+
+def _plain_rows(store: Store) -> Iterator[tuple[Path, dict[str, object]]]:
+    rows = store.rows(
+        "SELECT u.audio, u.seconds, u.created_at, coalesce(c.text, ''), coalesce(u.label_origin,"
+        " ''), u.label_confidence FROM utterances u LEFT JOIN chosen_labels c ON c.utterance = u.id"
+        " ORDER BY u.service_at, u.rowid"
+    )
+    for audio, seconds, created_at, text, origin, confidence in rows:
+        at = datetime.fromtimestamp(created_at, UTC).isoformat(timespec="seconds")
+        about = {"text": text, "seconds": seconds, "created_at": at, "origin": origin}
+        yield store.audio_folder / audio, about | {"confidence": confidence}
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        raise AttuneError(f"{path} exists; give the name of a new one")
