@@ -6,7 +6,7 @@ from pathlib import Path
 
 import platformdirs
 
-from engines.encryption.folders import plainly, protect
+from engines.encryption.folders import plainly, protect, ring_of
 from engines.encryption.key_file import (
     KEYS,
     InstallationKey,
@@ -82,6 +82,12 @@ def protect_state(settings: Settings) -> None:
 
     protect(protected_places(settings), find)
     protect([settings.generations / f"{BASE:04d}"], plainly)
+
+
+def share_keys(settings: Settings, job: Path) -> None:
+    """Have the file of a job encrypted, if what is stored is: whoever does the job gets the
+    keys."""
+    protect([job], lambda: ring_of(settings.state_dir / "audio"))
 
 
 def use_ring(settings: Settings, ring: KeyRing) -> None:

@@ -36,6 +36,7 @@ from engines.models.general_speech import GENERAL_MODEL
 from ...client import socket_client
 from ...client.enrolling import enroll
 from ...client.temporary_daemon import private_daemon
+from ...config.installation_key import protect_state
 from ...control.requests import Ask, Follow, GetStatus, Listen, Request
 from ...events.enrolment import BadRow, EnrolledAll
 from ...events.event import Event
@@ -149,6 +150,7 @@ def run_speaker(name: str, folder: Path, extent: Extent, show: Show) -> Outcome:
             verdict, reason = _follow_round(speaker)
             after = [_play(speaker, "after", half) for half in (0, 1)]
             references = _references(speaker)
+    protect_state(settings().model_copy(update={"state_dir": folder / _STATE}))
     candidate = _candidate(folder / _STATE / "generations")
     theirs, ours = _rows(speaker, whisper, references), _rows(speaker, after, references)
     return Outcome(
