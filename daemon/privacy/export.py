@@ -26,6 +26,8 @@ from .archive import ListedFile, Manifest, Source, write_archive
 
 POINTERS: tuple[Pointer, ...] = ("current", "previous", "shadow")
 DATABASE_NAME = "database.db"
+SCRATCH = ".export-"
+"""The beginning of the name of a folder in which an export puts a copy of the database."""
 _KEPT_PLAIN = ("receipts.key",)
 """Files of the state that are not encrypted there."""
 _CHAPTERS = ("enrolled", "corrected", "recognised", "")
@@ -57,7 +59,7 @@ def export_archive(
     _refuse_existing(path)
     key = os.urandom(32)
     try:
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=state) as scratch:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=state) as scratch:
             copy = Path(scratch, DATABASE_NAME)
             with Database.guarding(state / DATABASE):
                 copy_database(state / DATABASE, keys_of(state / DATABASE)[0], copy, key)

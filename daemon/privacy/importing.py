@@ -21,7 +21,7 @@ from ..store.schema import migrate
 from ..store.sqlite import database_key, sqlite3
 from ..store.store import DATABASE
 from .archive import ArchiveError, Manifest, read_archive
-from .export import DATABASE_NAME, POINTERS
+from .export import DATABASE_NAME, POINTERS, SCRATCH
 
 _BEING_READ, _READY = ".import", ".import-ready"
 _POINTERS = "pointers.txt"
@@ -106,6 +106,8 @@ def import_archive(
 def finish_import(state: Path) -> bool:
     """Move what an import has ready to its place; returns whether there was something. May be
     called again. The caller holds the state folder. Raises OSError."""
+    for left in (state / _BEING_READ, *state.glob(f"{SCRATCH}*")):  # of what was killed
+        _remove(left)
     ready = state / _READY
     if not ready.is_dir():
         return False

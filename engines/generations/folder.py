@@ -24,6 +24,7 @@ from ..encryption.files import (
     read_file,
     write_file,
 )
+from ..encryption.folders import plainly, protect, ring_of
 from ..errors import AttuneError
 from ..files import sync_folder, sync_folders, write_atomically
 from ..schema import first_problem
@@ -226,6 +227,8 @@ def write_generation(root: Path, number: int, card: Card, files: dict[str, Path]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _writing(root, number) as beside:
+            if ring_of(folder) is None:  # the base, among generations that are encrypted
+                protect([beside], plainly)
             sums = {name: copy_file(source, beside / name) for name, source in files.items()}
             whole = card.model_copy(update={"number": number, "files": sums})
             write_file(beside / CARD, whole.model_dump_json(indent=2).encode() + b"\n")

@@ -287,6 +287,7 @@ def test_an_import_that_is_killed_is_as_if_it_had_not_begun_or_is_finished(
             patched.setattr("engines.files.os.fsync", cut)
             with suppress(KeyboardInterrupt):
                 import_archive(settings, io.BytesIO(archive.read_bytes()), "it", PASSPHRASE)
+        (settings.state_dir / ".export-killed").mkdir()
         again = start(
             agreed=False,
             state_dir=settings.state_dir,
@@ -295,7 +296,7 @@ def test_an_import_that_is_killed_is_as_if_it_had_not_begun_or_is_finished(
         counts = again.status()["counts"]
         assert counts["utterances"] in (0, whole), steps
         assert bool(again.status()["generation"]) == bool(counts["utterances"])
-        assert not list(settings.state_dir.glob(".import*"))
+        assert not list(settings.state_dir.glob(".*port*"))
         again.app.__exit__()
 
 

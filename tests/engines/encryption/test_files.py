@@ -24,6 +24,8 @@ from engines.encryption.folders import plainly, protect, ring_of
 from engines.encryption.from_parent import VARIABLE, keys_for
 from engines.encryption.keys import DataKey, KeyRing
 from engines.files import sha256_of
+from engines.generations.card import Card
+from engines.generations.folder import read_generation, write_generation
 from tests.support.fakes import tone
 
 SECRET = b"my aunt keeps seventeen xylophones"
@@ -50,6 +52,23 @@ def test_they_are_encrypted_there_and_plain_elsewhere(secret: Path, tmp_path: Pa
     (secret / "base").mkdir()
     write_file(secret / "base" / "a", SECRET)
     assert (secret / "base" / "a").read_bytes() == SECRET
+
+
+def test_the_base_stays_plain_among_encrypted_generations(tmp_path: Path) -> None:
+    ring, root = KeyRing(DataKey.new()), tmp_path / "generations"
+    protect([root], lambda: ring)
+    protect([root / "0000"], plainly)
+    (tmp_path / "weights").write_bytes(SECRET)
+    for number in (0, 1):
+        card = Card(number=number, parent=None, created_at="", recipe="some")
+        files = {
+            "projector.onnx": tmp_path / "weights",
+            "projector.safetensors": tmp_path / "weights",
+        }
+        made = write_generation(root, number, card, files)
+        keys = {key_id_of(path) for path in made.folder.iterdir()}
+        assert keys == {None if number == 0 else ring.current.id}
+        assert read_generation(made.folder).card.number == number
 
 
 def test_a_plain_file_is_not_taken_for_one(secret: Path) -> None:
