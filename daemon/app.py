@@ -52,7 +52,7 @@ from .privacy.forgetting import (
     finish,
     withdrawing,
 )
-from .privacy.importing import finish_import
+from .privacy.importing import finish_import_or_tell
 from .privacy.keeping import Keeping
 from .privacy.private_time import PrivateTime
 from .privacy.receipts import Receipts
@@ -218,7 +218,7 @@ def start(
     started_at = given.clocks.elapsed()
     stack.enter_context(hold_state(settings.state_dir))
     keys = open_state(settings)
-    finish_import(settings.state_dir)
+    finish_import_or_tell(settings.state_dir)
     taken_over = take_over(settings, keys)
     bare_bytes = proportional_bytes()  # before the models are open
     events, attention = Events(), Attention(given.clocks.monotonic)

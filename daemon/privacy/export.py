@@ -3,7 +3,10 @@ as plain recordings with their texts, for other programs."""
 
 import hashlib
 import json
+import logging
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -11,10 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engines.encryption.files import read_file
+from engines.encryption.files import UnreadableError, read_file
 from engines.errors import AttuneError
 from engines.files import sync_folder, write_beside
-from engines.generations.folder import BASE
+from engines.generations.folder import BASE, CARD, Generation, list_generations
 from engines.generations.pointers import Pointer
 
 from ..config.settings import Settings
@@ -24,10 +27,13 @@ from ..store.sqlite import copy_database, keys_of
 from ..store.store import DATABASE, Store
 from .archive import ListedFile, Manifest, Source, write_archive
 
+logger = logging.getLogger(__name__)
+
 POINTERS: tuple[Pointer, ...] = ("current", "previous", "shadow")
 DATABASE_NAME = "database.db"
 SCRATCH = ".export-"
 """The beginning of the name of a folder in which an export puts a copy of the database."""
+_ID = re.compile("[0-9a-f]{32}")
 _KEPT_PLAIN = ("receipts.key",)
 """Files of the state that are not encrypted there."""
 _CHAPTERS = ("enrolled", "corrected", "recognised", "")
@@ -64,7 +70,7 @@ def export_archive(
             with Database.guarding(state / DATABASE):
                 copy_database(state / DATABASE, keys_of(state / DATABASE)[0], copy, key)
             readers = {DATABASE_NAME: copy.read_bytes, **_readers(settings, settings_files)}
-            listed = [_listed(name, read) for name, read in readers.items()]
+            listed = [one for name, read in readers.items() if (one := _listed(name, read))]
             manifest = Manifest(
                 attune=version(),
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -87,11 +93,11 @@ def export_archive(
 def _readers(settings: Settings, settings_files: Iterable[Path]) -> dict[str, Callable[[], bytes]]:
     """What reads each file, by its name in the archive."""
     state = settings.state_dir
-    paths = sorted((state / "audio").glob("[!.]*.flac"))
-    for folder in sorted((state / "generations").glob("[0-9][0-9][0-9][0-9]")):
-        if folder.name != f"{BASE:04d}":
-            paths += sorted(one for one in folder.rglob("*") if one.is_file())
-    paths += [one for one in (state / "wake" / "own.safetensors",) if one.is_file()]
+    paths = sorted(path for path in (state / "audio").glob("*.flac") if _ID.fullmatch(path.stem))
+    for one in list_generations(settings.generations):
+        if isinstance(one, Generation) and one.number != BASE:
+            paths += [one.folder / name for name in (CARD, *sorted(one.card.files))]
+    paths += [path for path in (state / "wake" / "own.safetensors",) if path.is_file()]
     found: dict[str, Callable[[], bytes]] = {
         str(path.relative_to(state)): lambda path=path: read_file(path)  # type: ignore[misc]
         for path in paths
@@ -102,8 +108,13 @@ def _readers(settings: Settings, settings_files: Iterable[Path]) -> dict[str, Ca
     return found | {f"settings/{path.name}": path.read_bytes for path in settings_files}
 
 
-def _listed(name: str, read: Callable[[], bytes]) -> ListedFile:
-    content = read()
+def _listed(name: str, read: Callable[[], bytes]) -> ListedFile | None:
+    """The entry of a file; None for one that cannot be read any more: the rest is worth keeping."""
+    try:
+        content = read()
+    except (UnreadableError, FileNotFoundError) as error:
+        logger.warning("a file is left out: %s", error)
+        return None
     digest = hashlib.sha256(content).hexdigest()
     return ListedFile(name=name, size_bytes=len(content), sha256=digest)
 
@@ -125,9 +136,11 @@ def _sources(
 
 def _pointers(state: Path) -> dict[str, int]:
     found: dict[str, int] = {}
+    there = list_generations(state / "generations")
+    whole = {f"{one.number:04d}" for one in there if isinstance(one, Generation)}
     for name in POINTERS:
         link = state / name
-        if link.is_symlink() and link.readlink().name.isdigit():
+        if link.is_symlink() and link.readlink().name in whole:
             found[name] = int(link.readlink().name)
     return found
 
@@ -155,7 +168,8 @@ def export_plain(settings: Settings, folder: Path) -> Exported:
                 place.mkdir(parents=True, exist_ok=True)
                 try:
                     (place / f"{name}.flac").write_bytes(read_file(path))
-                except FileNotFoundError:  # forgotten meanwhile, or by age
+                except (FileNotFoundError, UnreadableError) as error:
+                    logger.warning("a recording is left out: %s", error)  # or forgotten meanwhile
                     continue
                 if row["text"]:
                     with (place / f"1-{chapter}.trans.txt").open("a", encoding="utf-8") as texts:
@@ -171,6 +185,8 @@ def export_plain(settings: Settings, folder: Path) -> Exported:
         raise AttuneError(
             f"the export cannot be written: {error.filename or folder}: {error.strerror}"
         ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     size = sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
     return Exported(folder, len(rows), size)
 

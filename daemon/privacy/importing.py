@@ -91,7 +91,6 @@ def import_archive(
         _remove(state / _READY)
         beside.rename(state / _READY)
         sync_folders(state)
-        finish_import(state)
     except OSError as error:
         raise AttuneError(
             f"the import cannot be written: {error.filename or state}: {error.strerror}; nothing"
@@ -100,6 +99,7 @@ def import_archive(
     finally:
         with suppress(OSError):
             _remove(beside)
+    finish_import_or_tell(state)
     return manifest, found
 
 
@@ -126,8 +126,20 @@ def finish_import(state: Path) -> bool:
     if (database := ready / DATABASE_NAME).exists():  # last: it says that there is something
         database.replace(state / DATABASE)
     sync_folders(state)
-    _remove(ready)
+    ready.rename(state / _BEING_READ)  # half a folder would not be ready
+    _remove(state / _BEING_READ)
     return True
+
+
+def finish_import_or_tell(state: Path) -> None:
+    """Call `finish_import`. Raises AttuneError if the disk is full or cannot be written."""
+    try:
+        finish_import(state)
+    except OSError as error:
+        raise AttuneError(
+            f"an import is not finished: {error.filename or state}: {error.strerror}; nothing of it"
+            " is lost: free the disk and start Attune again"
+        ) from error
 
 
 def _refuse_used(state: Path) -> None:

@@ -2,11 +2,11 @@
 on at the next start: until the end both keys are there, and files are read with either."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from engines.encryption.files import UnreadableError, encrypt_again
+from engines.encryption.files import UnreadableError, encrypt_again, key_id_of
 from engines.encryption.key_file import StoredKeys, read_keys, write_keys
 from engines.encryption.keys import DataKey, KeyRing
 from engines.errors import AttuneError
@@ -60,12 +60,28 @@ class KeyRotation:
                 changed += again
         except OSError as error:
             raise AttuneError(
-                f"{error.filename} cannot be written: {error.strerror}; not everything has the new"
-                " key yet, and the old one stays: that is tried again within the hour"
+                f"{error.filename or 'a file'} cannot be written: {error.strerror}; not"
+                " everything has the new key yet, and the old one stays: that is tried again within"
+                " the hour"
             ) from error
-        self._use(keys, KeyRing(keys.ring.current))
+        wanted = {key_id_of(path): path for path in self._there()}
+        wanted.pop(None, None)
+        if unknown := wanted.keys() - {key.id for key in keys.ring.all}:
+            path = wanted[min(unknown, key=str)]
+            raise AttuneError(
+                f"{path} needs a data key that is not there, so none is dropped: put back the"
+                " keys.json or keys.copy.json that has it, or remove the file if it is damaged"
+            )
+        # What is damaged cannot be encrypted again: its key stays, until it is removed or mended.
+        kept = tuple(key for key in keys.ring.older if key.id in wanted)
+        self._use(keys, KeyRing(keys.ring.current, kept))
         logger.info("%d files have the new key", changed)
         return changed
+
+    def _there(self) -> Iterator[Path]:
+        """What is stored; others use the folder of cached features, too."""
+        state = self._settings.state_dir
+        return (path for path in encrypted_files(self._settings) if state in path.parents)
 
     def _keys(self) -> StoredKeys:
         return read_keys(self._settings.state_dir, installation_keys(self._settings))
@@ -75,7 +91,8 @@ class KeyRotation:
             write_keys(self._settings.state_dir, ring, keys.opened_with, taken_over=keys.taken_over)
         except OSError as error:
             raise AttuneError(
-                f"{error.filename} cannot be written: {error.strerror}; the key was not changed"
+                f"{error.filename or 'keys.json'} cannot be written: {error.strerror}; the key"
+                " was not changed"
             ) from error
         use_ring(self._settings, ring)
 

@@ -116,7 +116,7 @@ def _back_up(state: Path, files: Iterable[Path]) -> None:
         return
     database = state / "attune.db"
     if database.exists():  # what stands in the write-ahead log, too
-        with closing(sqlite3.connect(database)) as connection:
+        with Database.guarding(database), closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     beside = state / f".{BACKUP}"
     if beside.is_dir():

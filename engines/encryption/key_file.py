@@ -8,7 +8,7 @@ import binascii
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -77,10 +77,10 @@ def has_keys(folder: Path) -> bool:
 
 
 def read_keys(folder: Path, given: Sequence[InstallationKey]) -> StoredKeys:
-    """Open the data keys of the state folder `folder` with one of the installation keys `given`.
-    Raises WrongKeyError if none of them does, and AttuneError if both copies are damaged or cannot
-    be read."""
-    problems = []
+    """Open the data keys of the state folder `folder` with one of the installation keys `given`:
+    those of both copies, since one may be of an earlier time. Raises WrongKeyError if none of them
+    does, and AttuneError if both copies are damaged or cannot be read."""
+    problems, opened = [], list[StoredKeys]()
     for name in (KEYS, COPY):
         path = folder / name
         try:
@@ -98,8 +98,14 @@ def read_keys(folder: Path, given: Sequence[InstallationKey]) -> StoredKeys:
             problems.append(f"{path} is damaged")
             continue
         with suppress(WrongKeyError):
-            return _opened(content, given)
+            opened.append(_opened(content, given))
+            continue
         problems.append(_told_wrong(path, content, given))
+    if opened:
+        first = opened[0]
+        known = {key.id: key for one in opened for key in one.ring.all}
+        del known[first.ring.current.id]
+        return replace(first, ring=KeyRing(first.ring.current, tuple(known.values())))
     wrong = any("needs the installation key" in problem for problem in problems)
     kind = WrongKeyError if wrong else AttuneError
     raise kind(

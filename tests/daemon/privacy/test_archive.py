@@ -321,6 +321,28 @@ def test_a_plain_export_is_enrolled_again(
         export_plain(daemon.settings, folder / "plain")
 
 
+def test_what_is_damaged_is_left_out_and_the_rest_is_taken_along(
+    exported: tuple[Daemon, Path], folder: Path
+) -> None:
+    daemon, _ = exported
+    state = folder / "state"
+    damaged = next(iter((state / "audio").glob("*.flac")))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (state / "audio" / "holiday.flac").write_bytes(b"fLaC")
+    (state / "generations" / "0001" / ".partial-9-projector.onnx").write_bytes(b"half")
+    export_archive(daemon.settings, [], folder / "rest", PASSPHRASE)
+    settings = elsewhere(folder)
+    taken_up(settings, (folder / "rest").read_bytes())
+    assert len(list((settings.state_dir / "audio").glob("*.flac"))) == 20
+    assert export_plain(daemon.settings, folder / "plain").files == 20
+    (state / "generations" / "0001" / "projector.onnx").unlink()
+    export_archive(daemon.settings, [], folder / "less", PASSPHRASE)
+    other = make_settings(folder, state_dir=folder / "third" / "state")
+    taken_up(other, (folder / "less").read_bytes())
+    assert not (other.generations / "0001").exists()
+    assert not list(folder.glob(".*"))
+
+
 def test_where_nothing_is_stored_there_is_nothing_to_export(folder: Path) -> None:
     with pytest.raises(AttuneError, match="there is nothing to export"):
         export_archive(make_settings(folder), [], folder / "x", PASSPHRASE)

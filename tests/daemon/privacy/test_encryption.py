@@ -191,6 +191,37 @@ def test_a_rotation_that_is_killed_goes_on(folder: Path, monkeypatch: pytest.Mon
                 assert read_file(path)
 
 
+def test_keys_of_an_earlier_time_that_are_put_back_lose_nothing(start: Start, folder: Path) -> None:
+    daemon = lived_in(start, folder)
+    state = folder / "state"
+    old = (state / KEYS).read_bytes()
+    daemon.do("rotate_keys")
+    daemon.app.__exit__()
+    (state / KEYS).write_bytes(old)
+    again = start(control__socket=folder / "b.sock")
+    assert again.status()["counts"]["utterances"] == 21
+    assert again.status()["generation"] == 1
+    again.do("rotate_keys")
+    again.app.__exit__()
+    last = start(control__socket=folder / "c.sock")
+    assert last.do("adapt")[-1]["outcome"] == "promoted"
+
+
+def test_no_key_is_dropped_while_a_file_needs_another(start: Start, folder: Path) -> None:
+    daemon = lived_in(start, folder)
+    state = folder / "state"
+    path = next(iter((state / "audio").glob("*.flac")))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8] + bytes(8) + whole[16:])
+    with pytest.raises(AttuneError, match="needs a data key that is not there, so none is dropped"):
+        daemon.do("rotate_keys")
+    path.write_bytes(whole)
+    daemon.do("rotate_keys")
+    ring = ring_of(path)
+    assert ring is not None
+    assert (len(ring.all), key_id_of(path)) == (1, ring.current.id)
+
+
 class TestBitFlips:
     """In each kind of file that is stored: noticed, named, and survived."""
 
