@@ -651,8 +651,8 @@ def make_rotation(
     attention: Attention,
     scheduler: Callable[[], RoundScheduler],
 ) -> KeyRotation:
-    """Make what encrypts everything with another key. The caller starts its thread once there is a
-    scheduler."""
+    """Make what encrypts everything with another key, and start the thread that finishes what a
+    kill has left. It waits until it is quiet, and there is a scheduler by then."""
 
     @contextmanager
     def alone() -> Iterator[None]:

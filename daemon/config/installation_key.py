@@ -27,7 +27,8 @@ from .settings import Settings
 CREDENTIAL = "attune.key"
 """The name of the credential by which systemd hands over the key."""
 _OF_ROOT = Path("/etc/credstore") / CREDENTIAL
-_PLAIN_DATABASE = b"SQLite format 3\0"
+PLAIN_DATABASE = b"SQLite format 3\0"
+"""The beginning of a database that is not encrypted."""
 
 
 def key_path(settings: Settings) -> Path:
@@ -131,10 +132,10 @@ def _refuse_lost_keys(state: Path) -> None:
     nothing could be read any more, and all would seem to be damaged."""
     try:
         with (state / "attune.db").open("rb") as file:
-            head = file.read(len(_PLAIN_DATABASE))
+            head = file.read(len(PLAIN_DATABASE))
     except FileNotFoundError:
         return
-    if head and head != _PLAIN_DATABASE:
+    if head and head != PLAIN_DATABASE:
         raise AttuneError(
             f"the database {state / 'attune.db'} is damaged, or needs {KEYS} or its copy, which are"
             " gone; put one of them back, or move the database aside"

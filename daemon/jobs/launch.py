@@ -84,21 +84,16 @@ def as_child(
     a child starts at once."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
-    keys = keys_for(job)
-    try:
-        with log.open("ab") as complaints:
-            process = start_on_leash(
-                [*command, str(job)],
-                signal.SIGKILL,
-                stdin=subprocess.DEVNULL if keys is None else keys,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                env={**environment, **({} if keys is None else {VARIABLE: "1"})},
-                start_new_session=True,
-            )
-    finally:
-        if keys is not None:
-            os.close(keys)
+    with keys_for(job) as keys, log.open("ab") as complaints:
+        process = start_on_leash(
+            [*command, str(job)],
+            signal.SIGKILL,
+            stdin=subprocess.DEVNULL if keys is None else keys,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env={**environment, **({} if keys is None else {VARIABLE: "1"})},
+            start_new_session=True,
+        )
     return ChildProcess(process)
 
 

@@ -44,7 +44,7 @@ def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
         given_up: Callable[[], bool],
     ) -> Process:
         request, address = folder / REQUEST_NAME, folder / "adapt.sock"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, keys_for(job) as keys:
             address.unlink(missing_ok=True)
             listener.bind(str(address))
             address.chmod(0o600)
@@ -52,7 +52,6 @@ def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
             listener.settimeout(min(taken_seconds, _ACCEPT_SECONDS))
             # This process is not the parent of the unit's process.
             passed = {name: value for name, value in environment.items() if name != PARENT_VARIABLE}
-            keys = keys_for(job)
             if keys is not None:
                 passed[VARIABLE] = "1"
             asked = HandedOver(job=job, log=log, socket=address, environment=passed)
@@ -62,8 +61,6 @@ def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
                 if keys is not None:
                     socket.send_fds(connection, [b"k"], [keys])
             finally:
-                if keys is not None:
-                    os.close(keys)
                 request.unlink(missing_ok=True)
                 address.unlink(missing_ok=True)
         return UnitProcess(connection)

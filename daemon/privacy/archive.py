@@ -13,7 +13,6 @@ import os
 import tarfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -54,24 +53,15 @@ class Manifest(Frozen):
     files: tuple[ListedFile, ...]
 
 
-@dataclass(frozen=True)
-class Source:
-    """A file that goes into an archive."""
-
-    name: str
-    size_bytes: int
-    read: Callable[[], bytes]
-
-
 class ArchiveError(AttuneError):
     """An archive is refused."""
 
 
 def write_archive(
-    target: IO[bytes], passphrase: str, manifest: bytes, sources: Iterable[Source]
+    target: IO[bytes], passphrase: str, manifest: bytes, files: Iterable[tuple[str, bytes]]
 ) -> None:
-    """Write an archive with `manifest` and the `sources`, one of which is in memory at a time.
-    Raises OSError, and what a source raises."""
+    """Write an archive with `manifest` and the `files`, each with its name and its content, one of
+    which is in memory at a time. Raises OSError, and what `files` raises."""
     identity = pyrage.x25519.Identity.generate()
     locked = pyrage.passphrase.encrypt(str(identity).encode(), passphrase)
     target.write(_FIRST_LINE + b"%0*d\n" % (_LENGTH_DIGITS, len(locked)) + locked)
@@ -83,13 +73,13 @@ def write_archive(
             tarfile.open(fileobj=pipe, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
         ):
             _add(tar, MANIFEST, manifest)
-            for source in sources:
-                _add(tar, source.name, source.read())
+            for name, content in files:
+                _add(tar, name, content)
 
     with ThreadPoolExecutor(1, "archive") as filler:
         filled = filler.submit(fill)
-        with os.fdopen(read_end, "rb") as content:
-            pyrage.encrypt_io(content, target, [identity.to_public()])
+        with os.fdopen(read_end, "rb") as plain:
+            pyrage.encrypt_io(plain, target, [identity.to_public()])
         filled.result()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from engines.encryption.files import UnreadableError, read_file
@@ -25,7 +26,7 @@ from ..installation import version
 from ..store.database import Database
 from ..store.sqlite import copy_database, keys_of
 from ..store.store import DATABASE, Store
-from .archive import ListedFile, Manifest, Source, write_archive
+from .archive import ListedFile, Manifest, write_archive
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +82,8 @@ def export_archive(
             with write_beside(path) as beside:
                 handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(handle, "wb") as target:
-                    sources = _sources(listed, readers, report)
-                    write_archive(target, passphrase, manifest.model_dump_json().encode(), sources)
+                    files = _contents(listed, readers, report)
+                    write_archive(target, passphrase, manifest.model_dump_json().encode(), files)
     except OSError as error:
         raise AttuneError(
             f"the export cannot be written: {error.filename or path}: {error.strerror}"
@@ -99,8 +100,7 @@ def _readers(settings: Settings, settings_files: Iterable[Path]) -> dict[str, Ca
             paths += [one.folder / name for name in (CARD, *sorted(one.card.files))]
     paths += [path for path in (state / "wake" / "own.safetensors",) if path.is_file()]
     found: dict[str, Callable[[], bytes]] = {
-        str(path.relative_to(state)): lambda path=path: read_file(path)  # type: ignore[misc]
-        for path in paths
+        str(path.relative_to(state)): partial(read_file, path) for path in paths
     }
     plain = [state / name for name in _KEPT_PLAIN] + [state / "generations" / "withdrawn"]
     plain += sorted((state / "receipts").glob("[0-9]*.json"))
@@ -119,17 +119,18 @@ def _listed(name: str, read: Callable[[], bytes]) -> ListedFile | None:
     return ListedFile(name=name, size_bytes=len(content), sha256=digest)
 
 
-def _sources(
+def _contents(
     listed: list[ListedFile],
     readers: dict[str, Callable[[], bytes]],
     report: Callable[[float], None],
-) -> Iterator[Source]:
+) -> Iterator[tuple[str, bytes]]:
+    """The listed files with their contents. Raises AttuneError if one is not as it was listed."""
     whole, done = sum(one.size_bytes for one in listed) or 1, 0
     for one in listed:
         content = readers[one.name]()
         if hashlib.sha256(content).hexdigest() != one.sha256:
             raise AttuneError(f"{one.name} was changed meanwhile; export again")
-        yield Source(one.name, one.size_bytes, lambda content=content: content)  # type: ignore[misc]
+        yield one.name, content
         done += one.size_bytes
         report(done / whole)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from engines.errors import AttuneError
 from engines.files import sync_folder
 
+from ..config.installation_key import PLAIN_DATABASE
 from .schema import migrate
 from .sqlite import copy_database, keys_of, sqlite3, unlock
 
@@ -21,8 +22,6 @@ _WRITE_WAIT_MS, _READ_WAIT_MS = 1000, 1000
 """Milliseconds to wait for another program's lock. Loops that give signs of life stand still
 meanwhile."""
 _SCRUB_TRIES = 10
-_PLAIN = b"SQLite format 3\0"
-"""The beginning of a database that is not encrypted."""
 
 
 class DatabaseBusyError(AttuneError):
@@ -193,7 +192,7 @@ def is_plain(path: Path) -> bool:
     if not path.exists():
         return False
     with path.open("rb") as file:
-        return file.read(len(_PLAIN)) == _PLAIN
+        return file.read(len(PLAIN_DATABASE)) == PLAIN_DATABASE
 
 
 def encrypt_database(path: Path, old: bytes | None, new: bytes | None) -> None:

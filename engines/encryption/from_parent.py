@@ -2,6 +2,8 @@
 They are on no command line, in no environment and on no disk, and are there again after `exec`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .folders import packed_for, protect_as_packed
@@ -10,15 +12,20 @@ VARIABLE = "ATTUNE_KEYS_ON_STANDARD_INPUT"
 _MOST_BYTES = 1 << 20
 
 
-def keys_for(path: Path) -> int | None:
+@contextmanager
+def keys_for(path: Path) -> Iterator[int | None]:
     """A descriptor for the standard input of a process that is to read and write where `path` is;
-    the caller closes it. None where files are plain."""
+    None where files are plain."""
     packed = packed_for(path)
     if packed is None:
-        return None
+        yield None
+        return
     handle = os.memfd_create("keys", os.MFD_CLOEXEC)
-    os.write(handle, packed)
-    return handle
+    try:
+        os.write(handle, packed)
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def take_keys() -> None:

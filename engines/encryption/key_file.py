@@ -80,7 +80,7 @@ def read_keys(folder: Path, given: Sequence[InstallationKey]) -> StoredKeys:
     """Open the data keys of the state folder `folder` with one of the installation keys `given`:
     those of both copies, since one may be of an earlier time. Raises WrongKeyError if none of them
     does, and AttuneError if both copies are damaged or cannot be read."""
-    problems, opened = [], list[StoredKeys]()
+    problems, opened, wrong = [], list[StoredKeys](), False
     for name in (KEYS, COPY):
         path = folder / name
         try:
@@ -100,13 +100,16 @@ def read_keys(folder: Path, given: Sequence[InstallationKey]) -> StoredKeys:
         with suppress(WrongKeyError):
             opened.append(_opened(content, given))
             continue
-        problems.append(_told_wrong(path, content, given))
+        if any(one.fingerprint == content.installation_key for one in given):
+            problems.append(f"{path} is damaged")
+        else:
+            wrong = True
+            problems.append(_told_wrong(path, content, given))
     if opened:
         first = opened[0]
         known = {key.id: key for one in opened for key in one.ring.all}
         del known[first.ring.current.id]
         return replace(first, ring=KeyRing(first.ring.current, tuple(known.values())))
-    wrong = any("needs the installation key" in problem for problem in problems)
     kind = WrongKeyError if wrong else AttuneError
     raise kind(
         f"what is stored in {folder} cannot be opened: {'; '.join(dict.fromkeys(problems))}"
@@ -176,8 +179,6 @@ def _cipher(key: InstallationKey) -> AESGCM:
 
 
 def _told_wrong(path: Path, content: _Content, given: Sequence[InstallationKey]) -> str:
-    if any(one.fingerprint == content.installation_key for one in given):
-        return f"{path} is damaged"
     tried = (
         ", ".join(f"{one.where} has {one.fingerprint}" for one in given) or "there is no key at all"
     )

@@ -152,9 +152,8 @@ def test_a_child_gets_the_keys_and_nobody_else_sees_them(secret: Path) -> None:
         "print(Path('/proc/self/environ').read_bytes() + Path('/proc/self/cmdline').read_bytes())"
     )
     again = "import os, sys; os.execv(sys.executable, [sys.executable, '-c', *sys.argv[1:]])"
-    keys = keys_for(secret / "a")
-    assert keys is not None
-    try:
+    with keys_for(secret / "a") as keys:
+        assert keys is not None
         seen = subprocess.run(
             [sys.executable, "-c", again, program, str(secret)],
             stdin=keys,
@@ -163,11 +162,10 @@ def test_a_child_gets_the_keys_and_nobody_else_sees_them(secret: Path) -> None:
             check=True,
             text=True,
         ).stdout
-    finally:
-        os.close(keys)
     assert read_file(secret / "b") == SECRET
     assert key_id_of(secret / "b") is not None
     ring = ring_of(secret)
     assert ring is not None
     assert ring.current.secret.hex() not in seen
-    assert keys_for(secret.parent / "open") is None
+    with keys_for(secret.parent / "open") as none:
+        assert none is None
