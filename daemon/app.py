@@ -313,7 +313,7 @@ def start(
         audio_input=spoken.audio_input,
         wake=spoken.wake,
         network_problem=lambda: "; ".join(
-            one.problem for one in [*on_network, own, toolbox, forgetting] if one.problem
+            one.problem for one in [*on_network, own, toolbox, forgetting, rotation] if one.problem
         ),
         pace=spoken.pace,
         conversation=conversation,

@@ -49,7 +49,8 @@ def write_beside(path: Path) -> Iterator[Path]:
     """
     for left in path.parent.glob(f"{_PARTIAL}*-{path.name}"):
         writer = left.name.removeprefix(_PARTIAL).partition("-")[0]
-        if not Path("/proc", writer).is_dir():  # killed while it wrote
+        # Of a process that was killed while it wrote; this one may have its number, in a container.
+        if writer == str(os.getpid()) or not Path("/proc", writer).is_dir():
             left.unlink(missing_ok=True)
     beside = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
     try:

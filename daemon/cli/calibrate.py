@@ -17,6 +17,7 @@ from engines.jobs.messages import EngineFiles
 from engines.models.general_speech import retention_examples
 from engines.whisper.precision import PRECISIONS, ErrorRates, PrecisionCard, read_card
 
+from ..config.installation_key import share_keys
 from ..config.settings import Settings
 from ..model_files import model_files
 from ..training.round_inputs import stored_examples
@@ -65,6 +66,7 @@ def memory(
         recognises=chosen.adapt.recogniser_seconds > 0,
         distils=chosen.adapt.distil_seconds > 0,
     )
+    share_keys(chosen, folder / "job.json")
     run_child(job, folder / "job.json")
     shutil.rmtree(folder / "state", ignore_errors=True)
     found = next((one for one in read_footprints(output) if one.are_of(files)), None)
@@ -100,6 +102,7 @@ def int8(as_json: AsJson = False) -> None:
         examples=[*stored_examples(chosen), *retention_examples(chosen.cache_dir, whole=True)],
         threads=chosen.adapt.threads,
     )
+    share_keys(chosen, folder / "job.json")
     run_child(job, folder / "job.json")
     cards = [
         card

@@ -34,7 +34,6 @@ from engines.whisper.encoder_choice import Choice, choose_encoder, plan_job
 from engines.whisper.plan_cache import PlanCard, Quarantine, list_plans, plans_folder, quarantine
 
 from ..client.socket_client import NoDaemonError
-from ..config.installation_key import share_keys
 from ..config.settings import Settings
 from ..control.requests import Reload
 from ..jobs.child import Child
@@ -337,8 +336,6 @@ def run_child(
     Raises AttuneError if the job fails, or if it takes `silence_limit_seconds` of processor time
     per thread without a progress line.
     """
-    if command is None:  # its job may name recordings, and what is said in them
-        share_keys(settings(), job_path)
     ended = threading.Event()
     with Progress(
         TextColumn("{task.description}"),

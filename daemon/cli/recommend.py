@@ -24,6 +24,7 @@ from engines.models.general_speech import retention_examples
 from engines.models.manifest import SPEECH_MODEL, load_manifest
 from engines.schema import read_json
 
+from ..config.installation_key import share_keys
 from ..config.settings import Settings
 from ..model_files import model_files
 from ..training.memory_plan import Plan, Resident, plan
@@ -115,6 +116,7 @@ def recommend(as_json: AsJson = False) -> None:
             " `attune enroll`"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    share_keys(chosen, folder / "job.json")
     run_child(job, folder / "job.json")
     found = read_json(job.output, SpeechModelsMeasured)
     if found is None:

@@ -18,13 +18,13 @@ from pathlib import Path
 from engines.encryption.files import UnreadableError, read_file
 from engines.errors import AttuneError
 from engines.files import sync_folder, write_beside
-from engines.generations.folder import BASE, CARD, Generation, list_generations
+from engines.generations.folder import BASE, CARD, WITHDRAWN, Generation, list_generations
 from engines.generations.pointers import Pointer
 
 from ..config.settings import Settings
 from ..installation import version
 from ..store.database import Database
-from ..store.sqlite import copy_database, keys_of
+from ..store.sqlite import copy_database, fitting_key
 from ..store.store import DATABASE, Store
 from .archive import ListedFile, Manifest, write_archive
 
@@ -35,8 +35,6 @@ DATABASE_NAME = "database.db"
 SCRATCH = ".export-"
 """The beginning of the name of a folder in which an export puts a copy of the database."""
 _ID = re.compile("[0-9a-f]{32}")
-_KEPT_PLAIN = ("receipts.key",)
-"""Files of the state that are not encrypted there."""
 _CHAPTERS = ("enrolled", "corrected", "recognised", "")
 """Where texts come from: the chapters of a plain export."""
 
@@ -69,7 +67,7 @@ def export_archive(
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=state) as scratch:
             copy = Path(scratch, DATABASE_NAME)
             with Database.guarding(state / DATABASE):
-                copy_database(state / DATABASE, keys_of(state / DATABASE)[0], copy, key)
+                copy_database(state / DATABASE, fitting_key(state / DATABASE), copy, key)
             readers = {DATABASE_NAME: copy.read_bytes, **_readers(settings, settings_files)}
             listed = [one for name, read in readers.items() if (one := _listed(name, read))]
             manifest = Manifest(
@@ -102,8 +100,7 @@ def _readers(settings: Settings, settings_files: Iterable[Path]) -> dict[str, Ca
     found: dict[str, Callable[[], bytes]] = {
         str(path.relative_to(state)): partial(read_file, path) for path in paths
     }
-    plain = [state / name for name in _KEPT_PLAIN] + [state / "generations" / "withdrawn"]
-    plain += sorted((state / "receipts").glob("[0-9]*.json"))
+    plain = [state / "generations" / WITHDRAWN, *sorted((state / "receipts").glob("*.json"))]
     found |= {str(path.relative_to(state)): path.read_bytes for path in plain if path.is_file()}
     return found | {f"settings/{path.name}": path.read_bytes for path in settings_files}
 

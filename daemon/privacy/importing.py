@@ -1,7 +1,9 @@
-"""Takes up an archive into a state folder that holds nothing yet. Either all of it is there
+"""Imports an archive into a state folder that holds nothing yet. Either all of it is there
 afterwards, or nothing: it is put together in a folder beside, checked, and then moved; killed in
 the middle of that, it goes on at the next start."""
 
+import errno
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -11,9 +13,10 @@ from typing import IO
 
 from engines.encryption.files import write_file
 from engines.encryption.folders import plainly, protect, ring_of
+from engines.encryption.key_file import has_keys
 from engines.errors import AttuneError
 from engines.files import point_atomically, sync_folders, write_atomically
-from engines.generations.folder import BASE, Damaged, list_generations
+from engines.generations.folder import BASE, WITHDRAWN, Damaged, list_generations
 
 from ..config.settings import Settings
 from ..store.database import Database, encrypt_database
@@ -34,8 +37,7 @@ _NAMES = tuple(
         r"generations/\d{4}/([A-Za-z0-9_-]+/)?[A-Za-z0-9_][A-Za-z0-9._-]*",
         r"generations/withdrawn",
         r"wake/own\.safetensors",
-        r"receipts\.key",
-        r"receipts/\d{4,9}\.json",
+        r"receipts/[A-Za-z0-9-]+\.json",
         r"settings/[A-Za-z0-9_-]+\.toml",
     )
 )
@@ -49,7 +51,7 @@ def import_archive(
     passphrase: str,
     report: Callable[[float], None] = lambda part: None,
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """Take up the archive `source`, called `name` in messages. Returns its manifest, and the files
+    """Import the archive `source`, called `name` in messages. Returns its manifest, and the files
     of settings in it by name, which are not put anywhere. The caller holds the state folder, has
     opened its keys, and nothing in it is open.
 
@@ -57,7 +59,7 @@ def import_archive(
     is refused, or the disk is full.
     """
     state = settings.state_dir
-    _refuse_used(state)
+    refuse_used(state)
     beside = state / _BEING_READ
     found: dict[str, bytes] = {}
     try:
@@ -94,7 +96,7 @@ def import_archive(
     except OSError as error:
         raise AttuneError(
             f"the import cannot be written: {error.filename or state}: {error.strerror}; nothing"
-            " was taken up"
+            " was imported"
         ) from error
     finally:
         with suppress(OSError):
@@ -111,6 +113,7 @@ def finish_import(state: Path) -> bool:
     ready = state / _READY
     if not ready.is_dir():
         return False
+    _keep_own(state, ready)
     for folder in ("audio", "wake", "receipts", "generations"):
         (state / folder).mkdir(mode=0o700, exist_ok=True)
         for path in sorted((ready / folder).glob("*")):
@@ -118,8 +121,6 @@ def finish_import(state: Path) -> bool:
             if target.is_dir():
                 shutil.rmtree(target)
             path.replace(target)
-    if (key := ready / "receipts.key").exists():
-        key.replace(state / key.name)
     for line in (ready / _POINTERS).read_text().splitlines():
         link, number = line.split()
         point_atomically(state / link, f"generations/{number}")
@@ -129,6 +130,18 @@ def finish_import(state: Path) -> bool:
     ready.rename(state / _BEING_READ)  # half a folder would not be ready
     _remove(state / _BEING_READ)
     return True
+
+
+def _keep_own(state: Path, ready: Path) -> None:
+    """Take nothing from this installation: the receipts that come get other names, and what was
+    withdrawn here stays withdrawn. May be called again."""
+    for receipt in sorted((ready / "receipts").glob("[0-9]*.json")):
+        receipt.rename(receipt.with_name(f"imported-{receipt.name}"))
+    lists = [folder / "generations" / WITHDRAWN for folder in (state, ready)]
+    lines = [path.read_text() for path in lists if path.is_file()]
+    if len(lines) > 1:
+        merged = dict.fromkeys("".join(lines).splitlines(keepends=True))
+        write_atomically(lists[1], "".join(merged).encode())
 
 
 def finish_import_or_tell(state: Path) -> None:
@@ -142,11 +155,21 @@ def finish_import_or_tell(state: Path) -> None:
         ) from error
 
 
-def _refuse_used(state: Path) -> None:
-    """Raise AttuneError if anything of a user is stored."""
+def refuse_used(state: Path) -> None:
+    """Raise AttuneError if anything of a user is stored, or the folder is another account's."""
+    if state.is_dir() and state.stat().st_uid != os.geteuid():
+        raise AttuneError(
+            f"{state} belongs to another account, which could not read what is imported; import as"
+            " that account (for a service: `sudo -u attune attune data import`)"
+        )
     database = state / DATABASE
     if not database.exists():
         return
+    if not has_keys(state):
+        raise AttuneError(
+            f"{state} holds what an earlier release stored; import into another state_dir, or start"
+            " Attune once, which encrypts it"
+        )
     with Database.guarding(database), closing(Database(database)) as opened:
         counts = {
             table: opened.rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608
@@ -167,7 +190,7 @@ def _check(manifest: Manifest, name: str, state: Path) -> int:
     for one in manifest.files:
         base = one.name.startswith(f"generations/{BASE:04d}/")
         if base or not any(known.fullmatch(one.name) for known in _NAMES):
-            raise ArchiveError(f"{name} is refused: nothing is taken up as {one.name!r}")
+            raise ArchiveError(f"{name} is refused: {one.name!r} is no name for a file in it")
         if not 0 <= one.size_bytes <= _MOST_FILE_BYTES:
             raise ArchiveError(f"{name} is refused: {one.name} has {one.size_bytes} bytes")
     if unknown := manifest.pointers.keys() - set(POINTERS):
@@ -194,6 +217,8 @@ def _check_database(path: Path, manifest: Manifest, name: str, state: Path) -> N
         encrypt_database(path, bytes.fromhex(manifest.database_key), key)
         migrate(path, key=key).close()
     except (sqlite3.Error, ValueError) as error:
+        if "disk is full" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(state)) from error
         raise ArchiveError(f"{name} is refused: its database cannot be opened ({error})") from error
 
 

@@ -32,6 +32,8 @@ class KeyRotation:
         self._settings = settings
         self._store = store
         self._alone = alone
+        self.problem = ""
+        """What was not encrypted with the new key yet, for the user; empty if nothing is left."""
 
     def rotate(self) -> int:
         """Encrypt everything with a new key, and drop the old one. Returns how many files were
@@ -46,11 +48,19 @@ class KeyRotation:
         """Finish what could not be finished before; returns how many files there were. Raises
         AttuneError as `rotate`."""
         if not self._keys().ring.older:
+            self.problem = ""
             return 0
         with self._alone():
             return self._finish()
 
     def _finish(self) -> int:
+        """Encrypt what has an older key, and note what is left."""
+        self.problem = "not everything has the new data key yet: that goes on within the hour"
+        changed = self._encrypt_all()
+        self.problem = ""
+        return changed
+
+    def _encrypt_all(self) -> int:
         keys = self._keys()
         try:
             changed, again = 0, 1

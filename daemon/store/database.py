@@ -16,7 +16,7 @@ from engines.files import sync_folder
 
 from ..config.installation_key import PLAIN_DATABASE
 from .schema import migrate
-from .sqlite import copy_database, keys_of, sqlite3, unlock
+from .sqlite import copy_database, fitting_key, keys_of, sqlite3, unlock
 
 _WRITE_WAIT_MS, _READ_WAIT_MS = 1000, 1000
 """Milliseconds to wait for another program's lock. Loops that give signs of life stand still
@@ -48,19 +48,9 @@ class Database:
             self._open()
 
     def _open(self) -> None:
-        """Open the connection that writes, with the first key that fits: a new key may have been
-        chosen just before the power failed."""
-        keys = keys_of(self._path)
-        for key in keys:
-            try:
-                self.connection = migrate(self._path, key=key)
-            except sqlite3.DatabaseError as error:
-                unfit = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB
-                if not unfit or key == keys[-1]:
-                    raise
-                continue
-            self._key = key
-            break
+        """Open the connection that writes."""
+        self._key = fitting_key(self._path)
+        self.connection = migrate(self._path, key=self._key)
         self.connection.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT_MS}")
 
     def change_key(self) -> bool:
@@ -210,7 +200,11 @@ def encrypt_database(path: Path, old: bytes | None, new: bytes | None) -> None:
         busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise DatabaseBusyError(f"another program uses the database {path}")
-    copy_database(path, old, beside, new)
+    try:
+        copy_database(path, old, beside, new)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     if path.with_name(f"{path.name}-wal").exists():  # whoever closes it last removes it
         raise DatabaseBusyError(f"another program uses the database {path}")
     beside.chmod(0o600)
@@ -223,6 +217,8 @@ def encrypt_database(path: Path, old: bytes | None, new: bytes | None) -> None:
 def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
     """Make an AttuneError of an SQLite error about the database at `path`, with the remedy for that
     kind of fault."""
+    if "disk is full" in str(error):  # what exports a database gives no code
+        return _full(path)
     # An error that `migrate` raises by itself has no code.
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
@@ -231,9 +227,7 @@ def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
                 " names it)"
             )
         case sqlite3.SQLITE_FULL:
-            return AttuneError(
-                f"the database {path} cannot be used: the disk is full; free some of it"
-            )
+            return _full(path)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return AttuneError(
                 f"the database {path} may not be written ({error}); see to it that Attune's user"
@@ -246,8 +240,9 @@ def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return AttuneError(
-                f"the database {path} is damaged ({error}); move it aside and start again: the"
-                " audio beside it becomes utterances again"
+                f"the database {path} is damaged ({error}), or keys.json was replaced; put that"
+                " back, or else move the database aside and start again: the audio beside it"
+                " becomes utterances again"
             )
         case sqlite3.SQLITE_IOERR:
             return AttuneError(
@@ -261,6 +256,10 @@ def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
         f"the database {path} cannot be used: {error}; it may not be Attune's: move it aside, or"
         " set another state_dir"
     )
+
+
+def _full(path: Path) -> AttuneError:
+    return AttuneError(f"the database {path} cannot be used: the disk is full; free some of it")
 
 
 def _remedy(number: int | None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .database import told
-from .sqlite import keys_of, sqlite3, unlock
+from .sqlite import fitting_key, sqlite3, unlock
 
 _COUNTED = {
     "recordings": "utterances",
@@ -37,7 +37,7 @@ def overview(database: Path) -> list[Held]:
     there = f"{database.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(there, uri=True, timeout=5)) as connection:
-            unlock(connection, keys_of(database)[0])
+            unlock(connection, fitting_key(database))
             found = []
             for what, table in _COUNTED.items():
                 at = _TIMES.get(table, "NULL")

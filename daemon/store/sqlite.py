@@ -13,7 +13,7 @@ else:
 from engines.encryption.folders import ring_of
 from engines.encryption.keys import DataKey
 
-__all__ = ["copy_database", "database_key", "keys_of", "sqlite3", "unlock"]
+__all__ = ["copy_database", "database_key", "fitting_key", "keys_of", "sqlite3", "unlock"]
 
 
 def unlock(connection: sqlite3.Connection, key: bytes | None) -> None:
@@ -55,3 +55,23 @@ def keys_of(path: Path) -> list[bytes | None]:
     encryption. Raises AttuneError if they cannot be opened."""
     ring = ring_of(path)
     return [None] if ring is None else [database_key(key) for key in ring.all]
+
+
+def fitting_key(path: Path) -> bytes | None:
+    """The key that the database at `path` has; the one for new ones if there is none yet, or if
+    none fits. While keys are changed it may have an older one. Raises as `keys_of`, and
+    sqlite3.Error if it cannot be read."""
+    keys = keys_of(path)
+    if len(keys) == 1 or not path.exists():
+        return keys[0]
+    for key in keys:
+        with closing(sqlite3.connect(path)) as connection:
+            unlock(connection, key)
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB:
+                    raise
+                continue
+            return key
+    return keys[0]

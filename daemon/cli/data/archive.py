@@ -16,7 +16,7 @@ from ...config.installation_key import open_state
 from ...plain_text import expanded
 from ...privacy.archive import open_archive
 from ...privacy.export import Exported, export_archive, export_plain
-from ...privacy.importing import import_archive
+from ...privacy.importing import import_archive, refuse_used
 from ...privacy.take_over import take_over
 from ...state_lock import hold_state
 from ..common import console, counted, settings
@@ -39,7 +39,7 @@ def export(
 ) -> None:
     """Export all that is stored: recordings, texts, what was learnt, and settings.
 
-    The file is encrypted with a passphrase, and `attune data import` takes it up on another device.
+    The file is encrypted with a passphrase; `attune data import` reads it on another device.
     With --plain recordings are written as FLAC files, and their texts beside them, for everybody to
     read who can read the folder. What is forgotten later stays in what was exported.
     """
@@ -65,9 +65,13 @@ def import_(
     source: Annotated[Path, typer.Argument(help="A file that `attune data export` wrote.")],
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Take up what was exported, on a device where nothing is stored yet and Attune is stopped."""
+    """Import what was exported, on a device where nothing is stored yet and Attune is stopped.
+
+    The settings of the other device are written beside yours, and are not in force.
+    """
     chosen, path = settings(), expanded(source)
     with open_archive(path) as archive, hold_state(chosen.state_dir):
+        refuse_used(chosen.state_dir)
         passphrase = _passphrase(passphrase_file, new=False)
         take_over(chosen, open_state(chosen))
         with _progress() as progress:
@@ -80,28 +84,24 @@ def import_(
                 lambda part: progress.update(task, completed=part),
             )
     console.print(
-        f"{counted(len(manifest.files), 'file')} of {manifest.created_at[:10]} taken up; start"
+        f"{counted(len(manifest.files), 'file')} of {manifest.created_at[:10]} imported; start"
         " Attune now",
         highlight=False,
     )
     for name, content in found.items():
-        console.print(escape(_take_settings(name, content)), highlight=False, soft_wrap=True)
+        console.print(escape(_write_settings(name, content)), highlight=False, soft_wrap=True)
 
 
-def _take_settings(name: str, content: bytes) -> str:
-    """Put a file of settings where there is none yet; returns what became of it."""
-    place = settings_folders()[-1] / name
-    if place.exists():
-        beside = place.with_name(f"{name}.imported")
-        told = f"{place} is there already: the settings of the archive are in {beside}"
-    else:
-        beside, told = place, f"settings: {place}"
+def _write_settings(name: str, content: bytes) -> str:
+    """Put a file of settings beside those in force: folders and devices are others here. Returns
+    what became of it."""
+    beside = settings_folders()[-1] / f"{name}.imported"
     try:
         beside.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(beside, content)
     except OSError as error:
         return f"the settings of the archive cannot be written: {beside}: {error.strerror}"
-    return told
+    return f"the settings of the other device are in {beside}; copy from them what you want here"
 
 
 def _progress() -> Progress:

@@ -260,22 +260,22 @@ def check(
 @app.command()
 def key(
     new: Annotated[
-        bool, typer.Option("--new", help="Encrypt everything with a new key, while it serves.")
+        bool, typer.Option("--new", help="Encrypt everything with a new data key.")
     ] = False,
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Write a copy of the installation's key to this new file."),
+        typer.Option("--save", help="Write a copy of the key to this new file."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show where the key is of what is stored, change what it opens, or save a copy of it.
+    """Show where the key is that opens what is stored, save a copy of it, or rotate the data keys.
 
     Without the key nothing that is stored can be read again: keep a copy of it elsewhere.
     """
     chosen = settings()
     if new:
         rotated = ask_daemon_for(KeysRotated, RotateKeys(), quiet_seconds=None)
-        console.print(f"{counted(rotated.files, 'file')} encrypted anew", highlight=False)
+        console.print(f"{counted(rotated.files, 'file')} encrypted with a new key", highlight=False)
         return
     if not has_keys(chosen.state_dir):
         raise AttuneError(

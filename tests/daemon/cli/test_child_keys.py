@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.engines import run_child
-from daemon.config.installation_key import protect_state
+from daemon.config.installation_key import protect_state, share_keys
 from daemon.store.store import Store
 from engines.encryption.files import key_id_of, read_file
 from engines.errors import AttuneError
@@ -38,6 +38,7 @@ def test_it_gets_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         examples=[example],
         threads=1,
     )
+    share_keys(settings, folder / "job.json")
     with pytest.raises(AttuneError, match=r"encoder\.onnx|model\.bin"):  # it has read the job
         run_child(job, folder / "job.json")
     assert key_id_of(folder / "job.json") is not None

@@ -84,7 +84,7 @@ def test_the_key_is_shown_saved_and_changed(attune: Attune, daemon: App, folder:
     assert copy.stat().st_mode & 0o777 == 0o600
     assert "exists" in attune("data", "key", "--save", copy)[2]
     code, out, _ = attune("data", "key", "--new")
-    assert (code, out) == (0, "4 files encrypted anew\n")
+    assert (code, out) == (0, "4 files encrypted with a new key\n")
 
 
 def test_plain_recordings_are_written_for_others(attune: Attune, daemon: App, folder: Path) -> None:

@@ -4,12 +4,14 @@ refused, with nothing written."""
 import hashlib
 import io
 import json
+import os
 import random
 import tarfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyrage
 import pytest
@@ -18,12 +20,14 @@ from daemon.config.installation_key import open_state
 from daemon.config.settings import Settings
 from daemon.privacy.archive import ArchiveError
 from daemon.privacy.export import export_archive, export_plain
-from daemon.privacy.importing import import_archive
+from daemon.privacy.importing import finish_import, import_archive, refuse_used
 from daemon.privacy.take_over import take_over
+from daemon.store.store import Store
 from engines.audio.recordings import read_audio
 from engines.encryption.folders import ring_of
 from engines.errors import AttuneError
 from engines.files import one_at_a_time
+from engines.generations.folder import withdrawn
 from tests.daemon.privacy.test_encryption import SECRET, lived_in, readable_in
 from tests.support.running_daemon import Daemon, Start, folder, make_settings, start
 
@@ -237,13 +241,13 @@ def damaged(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (renamed("../../.ssh/authorized_keys"), "nothing is taken up as '../../.ssh"),
-        (renamed("/etc/cron.d/x"), "nothing is taken up as '/etc/cron.d/x'"),
-        (renamed("audio/../../x.flac"), "nothing is taken up as"),
-        (renamed("generations/0000/projector.onnx"), "nothing is taken up as"),
-        (renamed("generations/0001/../../current"), "nothing is taken up as"),
-        (renamed("keys.json"), "nothing is taken up as"),
-        (renamed("attune.key"), "nothing is taken up as"),
+        (renamed("../../.ssh/authorized_keys"), "'../../.ssh/authorized_keys' is no name"),
+        (renamed("/etc/cron.d/x"), "'/etc/cron.d/x' is no name"),
+        (renamed("audio/../../x.flac"), "is no name for a file"),
+        (renamed("generations/0000/projector.onnx"), "is no name for a file"),
+        (renamed("generations/0001/../../current"), "is no name for a file"),
+        (renamed("keys.json"), "is no name for a file"),
+        (renamed("attune.key"), "is no name for a file"),
         (linked, "is no plain file"),
         (unlisted, "is not in its manifest"),
         (promised, "has 1000000000000000000 bytes"),
@@ -269,35 +273,121 @@ def test_what_no_archive_holds_is_refused(
     assert {p for p in after if after[p] != before[p] and "other" in p.parts} == set()
 
 
-def test_an_import_that_is_killed_is_as_if_it_had_not_begun_or_is_finished(
-    archive: Path, start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def steps_of_moving(
+    settings: Settings, archive: Path, patched: pytest.MonkeyPatch, most: int
+) -> int:
+    """Import, and kill it before the step number `most` that changes what is there, counted from
+    the moment that all is ready. Returns how many steps were done."""
+    done, ready = [0], [False]
+
+    def counted(name: str) -> None:
+        real = getattr(os, name)
+
+        def step(*arguments: Any, **more: Any) -> Any:
+            if ready[0]:
+                if done[0] >= most:
+                    raise Killed
+                done[0] += 1
+            found = real(*arguments, **more)
+            ready[0] = ready[0] or str(arguments[-1]).endswith(".import-ready")
+            return found
+
+        patched.setattr(f"os.{name}", step)
+
+    for name in ("rename", "replace", "unlink", "rmdir", "symlink"):
+        counted(name)
+    with suppress(Killed):
+        import_archive(settings, io.BytesIO(archive.read_bytes()), "it", PASSPHRASE)
+    return done[0]
+
+
+def test_an_import_that_is_killed_while_it_moves_is_finished_at_the_next_start(
+    archive: Path, folder: Path
 ) -> None:
-    whole = 21
-    for steps in (0, 3, 40, 50, 60, 80, 100):
-        settings = make_settings(folder, state_dir=folder / f"s{steps}" / "state")
+    def settings_of(number: int) -> Settings:
+        settings = make_settings(folder, state_dir=folder / f"s{number}" / "state")
         take_over(settings, open_state(settings))
-        left = [steps]
+        return settings
 
-        def cut(*_: object, left: list[int] = left) -> None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patched:
-            patched.setattr("engines.files.os.fsync", cut)
-            with suppress(KeyboardInterrupt):
-                import_archive(settings, io.BytesIO(archive.read_bytes()), "it", PASSPHRASE)
-        (settings.state_dir / ".export-killed").mkdir()
-        again = start(
-            agreed=False,
-            state_dir=settings.state_dir,
-            control__socket=folder / f"{steps}.sock",
-        )
-        counts = again.status()["counts"]
-        assert counts["utterances"] in (0, whole), steps
-        assert bool(again.status()["generation"]) == bool(counts["utterances"])
+    with pytest.MonkeyPatch.context() as patched:
+        every = steps_of_moving(settings_of(10_000), archive, patched, 10_000)
+    assert every > 25
+    for steps in range(0, every, 2):
+        settings = settings_of(steps)
+        with pytest.MonkeyPatch.context() as patched:
+            assert steps_of_moving(settings, archive, patched, steps) == steps
+        finish_import(settings.state_dir)  # as at the next start
+        finish_import(settings.state_dir)
+        assert len(list((settings.state_dir / "audio").glob("*.flac"))) == 21, steps
+        assert (settings.state_dir / "current").readlink().name == "0001"
+        with closing(Store(settings.state_dir)) as store:
+            assert store.counts().utterances == 21, steps
         assert not list(settings.state_dir.glob(".*port*"))
-        again.app.__exit__()
+
+
+@pytest.mark.parametrize("steps", [0, 3, 30])
+def test_one_that_is_killed_before_is_as_if_it_had_not_begun(
+    archive: Path, start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    settings = elsewhere(folder)
+    take_over(settings, open_state(settings))
+    left = [steps]
+
+    def cut(*_: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engines.files.os.fsync", cut)
+        with suppress(Killed):
+            import_archive(settings, io.BytesIO(archive.read_bytes()), "it", PASSPHRASE)
+    (settings.state_dir / ".export-killed").mkdir()
+    again = start(
+        agreed=False, state_dir=settings.state_dir, control__socket=settings.control.socket
+    )
+    assert again.status()["counts"]["utterances"] == 0
+    assert not list(settings.state_dir.glob(".*port*"))
+
+
+def test_what_this_installation_proves_stays(archive: Path, folder: Path) -> None:
+    settings = elsewhere(folder)
+    take_over(settings, open_state(settings))
+    state = settings.state_dir
+    (state / "receipts").mkdir()
+    (state / "generations").mkdir()
+    (state / "receipts" / "0001.json").write_text("mine")
+    (state / "receipts.key").write_bytes(b"my own key")
+    (state / "generations" / "withdrawn").write_text("0007 abc\n")
+
+    def given(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        members.append((tarfile.TarInfo("receipts/0001.json"), b"theirs"))
+        members.append((tarfile.TarInfo("generations/withdrawn"), b"0008 def\n"))
+        listing(members)
+
+    taken_up(settings, forged(archive, given))
+    assert (state / "receipts" / "0001.json").read_text() == "mine"
+    assert (state / "receipts" / "imported-0001.json").read_text() == "theirs"
+    assert (state / "receipts.key").read_bytes() == b"my own key"
+    assert withdrawn(settings.generations) == {7: "abc", 8: "def"}
+
+
+def test_what_an_earlier_release_stored_and_the_folder_of_others_are_left_alone(
+    archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = elsewhere(folder)
+    with closing(Store(settings.state_dir)):
+        pass  # plain, as an earlier release leaves it
+    with pytest.raises(AttuneError, match="what an earlier release stored"):
+        refuse_used(settings.state_dir)
+    assert not (settings.state_dir / "before-encryption").exists()
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    with pytest.raises(AttuneError, match="belongs to another account"):
+        refuse_used(settings.state_dir)
 
 
 def test_a_plain_export_is_enrolled_again(

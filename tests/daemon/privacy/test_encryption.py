@@ -269,7 +269,7 @@ class TestBitFlips:
         daemon = lived_in(start, folder)
         daemon.app.__exit__()
         self.flip(folder / "state" / DATABASE)
-        with pytest.raises(AttuneError, match=r"attune\.db.* is damaged .*move it aside"):
+        with pytest.raises(AttuneError, match=r"attune\.db.* is damaged .*move the database aside"):
             start(control__socket=folder / "b.sock")
         (folder / "state" / DATABASE).rename(folder / "aside.db")
         again = start(control__socket=folder / "b.sock", agreed=False)

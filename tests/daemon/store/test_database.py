@@ -152,8 +152,8 @@ def test_a_nested_transaction_is_part_of_the_outer_one(tmp_path: Path) -> None:
         (sqlite3.SQLITE_FULL, "the disk is full; free"),
         (sqlite3.SQLITE_READONLY, "Attune's user owns it"),
         (sqlite3.SQLITE_CANTOPEN, "Attune's user owns both"),
-        (sqlite3.SQLITE_CORRUPT, "move it aside"),
-        (sqlite3.SQLITE_NOTADB, "move it aside"),
+        (sqlite3.SQLITE_CORRUPT, "aside"),
+        (sqlite3.SQLITE_NOTADB, "aside"),
         (sqlite3.SQLITE_IOERR, "repair the disk"),
         (sqlite3.SQLITE_NOMEM, "no memory left"),
         (sqlite3.SQLITE_ERROR, "may not be Attune's"),
@@ -250,3 +250,8 @@ def test_a_daemon_whose_database_was_emptied_says_so(start: Start, folder: Path)
     status = daemon.status()
     assert "attune.db was empty: labels and turns are gone" in str(status["problems"])
     assert status["counts"]["utterances"] == 1
+
+
+def test_a_full_disk_is_told_though_it_has_no_code() -> None:
+    error = sqlite3.OperationalError("database or disk is full")  # as sqlcipher_export says it
+    assert "the disk is full; free some of it" in str(told(error, Path("/state/attune.db")))

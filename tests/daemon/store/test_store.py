@@ -221,7 +221,7 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
 
 def test_a_damaged_database_is_named_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "attune.db").write_bytes(b"this is no database " * 500)
-    with pytest.raises(AttuneError, match=r"attune\.db is damaged .*move it aside"):
+    with pytest.raises(AttuneError, match=r"attune\.db is damaged .*move the database aside"):
         Store(tmp_path)
     assert (tmp_path / "attune.db").read_bytes().startswith(b"this is no database")
 
