@@ -124,7 +124,9 @@ def report(name: str, outcome: Outcome, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    if outcome.after.word_error_rate >= outcome.before.word_error_rate:
+    if outcome.before.word_error_rate == outcome.after.word_error_rate == 0:
+        console.print("Before it learnt, it understood every word of these, too.", highlight=False)
+    elif outcome.after.word_error_rate >= outcome.before.word_error_rate:
         console.print("It did not get better.", highlight=False)
 
 

@@ -129,3 +129,12 @@ def test_the_picture_shows_what_was_said_and_heard(tmp_path: Path) -> None:
     for part in ("Tall Wobbit", "Calling [Robert].", "The atypical speaker", "promoted: because"):
         assert part in shown
     assert "The clear speaker" not in shown
+
+
+def test_nor_where_there_was_nothing_left_to_get_better() -> None:
+    shown = io.StringIO()
+    found = outcome(after=0.0)
+    found = replace(found, before=replace(found.before, word_error_rate=0.0))
+    report("atypical", found, Console(file=shown, width=120))
+    assert "did not get better" not in shown.getvalue()
+    assert "Before it learnt, it understood every word" in shown.getvalue()
