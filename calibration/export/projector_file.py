@@ -76,7 +76,18 @@ def _write(projector: CifProjector, tensors: dict[str, Tensor], path: Path) -> N
         "cif": json.dumps(_sizes(projector.config)),
         KNOWN_TOKENS: json.dumps(sorted(projector.known_tokens)),
     }
-    write_file(path, save(tensors, about))
+    write_file(path, _ordered(save(tensors, about)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its metadata in the order of their names, since the library writes
+    them in any: one projector is always the same bytes."""
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
 def _sizes(config: CifConfig) -> dict[str, object]:

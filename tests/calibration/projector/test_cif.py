@@ -216,6 +216,15 @@ def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path, reads_first_pas
     )
 
 
+def test_one_projector_is_always_the_same_bytes(tmp_path: Path) -> None:
+    projector = small_projector(reads_first_pass=False)
+    written = set()
+    for number in range(16):
+        save_projector(projector, tmp_path / f"{number}")
+        written.add((tmp_path / f"{number}").read_bytes())
+    assert len(written) == 1
+
+
 def test_packed_weights_are_a_quarter_and_nearly_the_same(tmp_path: Path) -> None:
     projector = small_projector(reads_first_pass=True)
     save_projector(projector, tmp_path / "whole.safetensors")
