@@ -43,10 +43,18 @@ def key_path(settings: Settings) -> Path:
 
 
 def credential_path() -> Path | None:
-    """The installation key that systemd handed over; None if it did not."""
+    """The installation key that systemd handed over; None if it did not. Raises AttuneError if
+    systemd could not let this user have it."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
     path = Path(folder) / CREDENTIAL
-    return path if folder and path.is_file() else None
+    try:
+        return path if folder and path.is_file() else None
+    except PermissionError:
+        raise AttuneError(
+            f"the credentials of systemd in {folder} cannot be read: permission denied; in a"
+            " container, share its mounts with it (mount --make-rshared /), or run `systemctl edit"
+            " attune` and give [Service] an empty LoadCredential="
+        ) from None
 
 
 def installation_keys(settings: Settings) -> list[InstallationKey]:

@@ -107,6 +107,7 @@ second() {
   pivot_root . mnt/old
   cd /
   umount -l /mnt/old
+  mount --make-rshared /  # as on a host: what a service is given as a credential is mounted by a child of systemd's
   exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 container=test MACHINE_FOLDER="$folder" \
     setpriv --bounding-set -sys_module,-sys_time,-sys_rawio,-syslog,-wake_alarm \
     $SYSTEMD --system --unit=multi-user.target --log-target=journal --show-status=no < /dev/null

@@ -282,6 +282,56 @@ _ROUND_SECONDS = 2400.0
 """A round gives way to all others: beside busy programs it takes many times its usual minutes."""
 
 
+def test_the_key_is_a_credential_that_systemd_hands_over(machine: Machine) -> None:
+    """By the commands of docs/install.md."""
+    on_tiny_engines(machine, 30)
+    machine.enable(["attune.service"])
+    machine.start()
+    machine.wait_for("attune.service")
+    machine.attune("consent", "on")
+    own = machine.folder / "lib" / "attune.key"
+    turns = 0
+
+    def opens_with(where: str) -> None:
+        nonlocal turns
+        machine.run("systemctl", "restart", "attune.service")
+        assert machine.status()["counts"]["turns"] == turns
+        assert machine.reply("hello").endswith("hello")
+        turns += 1
+        kept = json.loads((machine.folder / "lib" / "keys.json").read_text())
+        [fingerprint] = re.findall("^key ([0-9a-f]{8}), in ", machine.attune("data", "key"))
+        assert kept["installation_key"] == fingerprint
+        assert where in machine.attune("data", "key")
+
+    opens_with("/var/lib/attune/attune.key")
+    machine.run("install", "-d", "-m", "700", "/etc/credstore")
+    to = "umask 077; head -c 32 /dev/urandom | base64 > /etc/credstore/attune.key"
+    machine.run("sh", "-c", to)
+    opens_with("/etc/credstore/attune.key")
+    own.unlink()
+    opens_with("/etc/credstore/attune.key")
+    assert not own.exists(), "nothing in the state folder opens what is there"
+
+    # Encrypted with a key of this machine's, as it is with that of a TPM.
+    machine.run("install", "-d", "-m", "700", "/etc/credstore.encrypted")
+    encrypt = "systemd-creds encrypt --with-key=host --name=attune.key"
+    there = "/etc/credstore/attune.key /etc/credstore.encrypted/attune.key"
+    machine.run("sh", "-c", f"{encrypt} {there} && rm /etc/credstore/attune.key")
+    lines = "[Service]\nLoadCredential=\nLoadCredentialEncrypted=attune.key\n"
+    folder = "/run/systemd/system/attune.service.d"
+    machine.run("sh", "-c", f"mkdir -p {folder}; cat > {folder}/key.conf", given=lines)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "attune.service")
+    assert machine.status()["counts"]["turns"] == turns
+    assert not own.exists()
+    with pytest.raises(AssertionError, match="needs the installation key"):
+        machine.attune("data", "key")
+    having = ("systemd-run", "--quiet", "--pipe", "--property=LoadCredentialEncrypted=attune.key")
+    assert "the credential attune.key" in machine.run(
+        *having, "/usr/lib/attune/bin/attune", "data", "key"
+    )
+
+
 def trains(machine: Machine) -> bool:
     return bool(machine.status()["adaptation"]["stage"] == "train")
 
@@ -325,7 +375,9 @@ def test_training_is_a_unit_of_its_own_whose_want_of_memory_is_only_its_own(
 
 
 def test_a_round_goes_on_after_the_machine_was_started_anew(machine: Machine) -> None:
+    machine.write("credstore/attune.key", "0123456789abcdef" * 2)
     enrolled(machine)
+    assert not (machine.folder / "lib" / "attune.key").exists()
     machine.run("systemd-run", "--quiet", "/usr/lib/attune/bin/attune", "adapt", "--now")
     machine.eventually(lambda: trains(machine), "attune-adapt.service", _ROUND_SECONDS)
     time.sleep(5)
