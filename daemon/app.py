@@ -27,6 +27,7 @@ from .control.metrics import Metrics
 from .control.server import ControlServer
 from .control.socket_file import hold_socket
 from .control.status import StatusReader
+from .control.users import UserHandler
 from .conversation.conversation import Conversation
 from .conversation.early import Preparation
 from .conversation.turn_pace import TurnPace
@@ -63,6 +64,7 @@ from .promotion.shadow import Shadow, ShadowLimits
 from .serving.manager import ModelManager
 from .serving.models import ServingModels, open_models
 from .serving.moves import Moves
+from .serving.served_user import ServedUser
 from .speaking.chosen_voice import NONE, daemon_voice
 from .speaking.loudspeaker import Loudspeaker
 from .speaking.network_voice import NetworkVoice, network_voice
@@ -74,6 +76,7 @@ from .store.database import DatabaseBusyError
 from .store.labelling import Labeller
 from .store.orphans import adopt_orphans
 from .store.personal_vocabulary import PersonalVocabulary
+from .store.records import FIRST_USER
 from .store.shadow_readings import ShadowReadings
 from .store.store import Store
 from .systemd import Watchdog
@@ -85,6 +88,10 @@ from .training.memory_guard import MemoryGuard
 from .training.round_inputs import RoundInputs, limits_of
 from .training.rounds import RoundRecord, Rounds
 from .training.scheduler import RoundScheduler
+from .users.places import FOLDER as USERS
+from .users.places import generations_of, of_others
+from .users.recognition import PrintOf, VoiceRecognition, open_model
+from .users.users import Users
 
 if TYPE_CHECKING:
     from .http.service import HttpService
@@ -116,6 +123,7 @@ class Surroundings:
     clocks: Clocks = REAL_TIME
     watchdog: Watchdog = field(default_factory=lambda: Watchdog(None, lambda: None))
     open_voice: Callable[[Settings, str | None], Voice] = daemon_voice
+    open_voiceprints: Callable[[], PrintOf] = open_model
     open_loudspeaker: Callable[[str, float], Loudspeaker] = Loudspeaker
     sources: AudioSources | None = None
     """The sources of sound, if they outlive this daemon."""
@@ -232,7 +240,8 @@ def start(
         store.notice(taken_over)
     keeping = Keeping(Consent(store), PrivateTime(store), settings.audio.keep)
     vocabulary = PersonalVocabulary(store)
-    models = start_models(stack, settings, given, store, vocabulary, events)
+    users = Users(store)
+    models = start_models(stack, settings, given, store, users, vocabulary, events)
     shadow = make_shadow(settings, given.clocks, models, store, keeping, attention, events)
     speaker = start_speaking(stack, settings, given, attention, events)
     on_network = [service for service in (wyoming, http) if service is not None]
@@ -244,6 +253,8 @@ def start(
         store,
         keeping,
         lambda: forgetting_later[0],
+        users,
+        lambda: served,
         speaker,
         attention,
         events,
@@ -251,8 +262,30 @@ def start(
     )
     vocabulary.expect_also(lambda: own.words)
     toolbox = start_tools(stack, settings, given, models, attention)
+    recognition = VoiceRecognition(
+        store, users, attention, lambda: keeping.consent.agreed, given.open_voiceprints
+    )
+    served = ServedUser(
+        users,
+        models,
+        events,
+        recognition.whose,
+        lambda: recognition.profiles,
+        settings.users.by_voice,
+    )
     conversation = start_conversation(
-        stack, settings, given, models, store, keeping, speaker, attention, events, own, toolbox
+        stack,
+        settings,
+        given,
+        models,
+        store,
+        keeping,
+        served,
+        speaker,
+        attention,
+        events,
+        own,
+        toolbox,
     )
     housekeeping = start_housekeeping(stack, settings, given.clocks, models, store, attention)
     labeller = Labeller(
@@ -260,6 +293,7 @@ def start(
         attention,
         models.transcribe,
         lambda: keeping.consent.agreed and models.writes_labels,
+        lambda: users.served.id,
         given.clocks,
     )
     inputs = RoundInputs(
@@ -267,19 +301,31 @@ def start(
         store,
         keeping.consent,
         attention,
+        users,
+        recognition,
         labeller,
         models.files,
         models.general,
         given.clocks,
     )
     forgetting = make_forgetting(
-        stack, settings, store, models, conversation, vocabulary, attention, lambda: scheduler
+        stack,
+        settings,
+        store,
+        models,
+        users,
+        conversation,
+        vocabulary,
+        attention,
+        lambda: scheduler,
     )
     forgetting_later.append(forgetting)
     rotation = make_rotation(stack, settings, store, housekeeping, attention, lambda: scheduler)
     scheduler = start_scheduler(
         stack, settings, given, inputs, models, guard, housekeeping, attention, events
     )
+    recognition.start()
+    stack.callback(recognition.stop)
     labeller.start()
     stack.callback(labeller.stop)  # before the scheduler, which may be labelling
     engine_builds = start_engine_builds(
@@ -295,6 +341,7 @@ def start(
         conversation,
         speaker,
         store,
+        users,
         attention,
         events,
     )
@@ -309,6 +356,7 @@ def start(
         started_at=started_at,
         models=models,
         store=store,
+        users=users,
         attention=attention,
         audio_input=spoken.audio_input,
         wake=spoken.wake,
@@ -349,13 +397,15 @@ def start(
         keeping=keeping,
         forgetting=forgetting,
         rotation=rotation,
+        users=users,
+        people=UserHandler(store, users, served, recognition, models, conversation),
         vocabulary=vocabulary,
         scheduler=scheduler,
         generations=settings.generations,
         segmenter=settings.segmenter.limits(),
         status=status,
         metrics=metrics,
-        moves=models.moves,
+        moves=lambda: models.moves,
         guard=guard,
         inputs=inputs,
         corrected=lambda: _look_back(settings, models, store, events),
@@ -445,7 +495,13 @@ def start_store(stack: ExitStack, settings: Settings, clocks: Clocks) -> Store:
     """Open the store, and make utterances again of audio files that no row names."""
     store = Store(settings.state_dir, clocks)
     stack.callback(store.close)
-    moves = Moves(settings.generations, lambda _: None, store.history.add_move)
+    users = Users(store)
+    moves = Moves(
+        settings.generations,
+        lambda _: None,
+        store.history.add_move,
+        others=lambda: of_others(settings.generations, users, FIRST_USER),
+    )
     receipts = Receipts(settings.state_dir)
     try:
         # Before anything is served, and before what is left of it becomes utterances again.
@@ -463,12 +519,14 @@ def start_models(
     settings: Settings,
     given: Surroundings,
     store: Store,
+    users: Users,
     vocabulary: PersonalVocabulary,
     events: Events,
 ) -> ModelManager:
-    """Open the models and serve the current generation."""
-    sweep(settings.generations)
-    models = ModelManager(settings, given.open_models, store, vocabulary, events)
+    """Open the models and serve the current generation of the user who is served."""
+    for user in users.all:
+        sweep(generations_of(settings.generations, user.id))
+    models = ModelManager(settings, given.open_models, store, users, vocabulary, events)
     stack.callback(models.close)
     return models
 
@@ -484,7 +542,6 @@ def make_shadow(
 ) -> Shadow:
     """Make the thread that runs a candidate in shadow. The caller starts it."""
     return Shadow(
-        settings.generations,
         ShadowReadings(store),
         models.lender,
         attention,
@@ -496,7 +553,7 @@ def make_shadow(
             max_reply_tokens=settings.conversation.max_reply_tokens,
         ),
         load_route=models.load_route,
-        moves=models.moves,
+        moves=lambda: models.moves,
         may_learn=lambda: keeping.consent.agreed,
         clocks=clocks,
     )
@@ -570,6 +627,7 @@ def start_conversation(
     models: ModelManager,
     store: Store,
     keeping: Keeping,
+    served: ServedUser,
     speaker: Speaker | None,
     attention: Attention,
     events: Events,
@@ -590,6 +648,7 @@ def start_conversation(
         abilities=own.abilities,
         tools=toolbox,
         may_keep=lambda: keeping.allowed,
+        served=served,
     )
     stack.callback(conversation.close)
     return conversation
@@ -603,6 +662,7 @@ def places(settings: Settings) -> Places:
         settings.cache_dir / "features",
         own_phrase_path(settings.state_dir),
         settings.state_dir / BACKUP,
+        settings.state_dir / USERS,
     )
 
 
@@ -611,6 +671,7 @@ def make_forgetting(
     settings: Settings,
     store: Store,
     models: ModelManager,
+    users: Users,
     conversation: Conversation,
     vocabulary: PersonalVocabulary,
     attention: Attention,
@@ -620,12 +681,15 @@ def make_forgetting(
 
     def withdraw(numbers: Collection[int]) -> int | None:
         if not numbers:
+            if models.user != users.served.id:  # who was served is forgotten
+                models.reload()
             return models.routes.generation
         serves = models.moves.withdraw(numbers, WHY)
         models.reload()
         return serves
 
     def forgotten() -> None:
+        users.read_again()
         conversation.forget_all()
         vocabulary.read_again()
 
@@ -757,7 +821,8 @@ def start_scheduler(
         ),
         snapshot=inputs.snapshot,
         build_job=inputs.build_job,
-        moves=models.moves,
+        moves=models.moves_of,
+        whose=lambda: inputs.user,
         events=events,
         record=record,
         guard=guard,

@@ -81,7 +81,9 @@ class Housekeeping:
         self._task.act_or_tell()
 
     def _forget_audio(self, quota_bytes: int, age_seconds: float) -> int:
+        strangers_seconds = self._settings.storage.days_of_strangers * SECONDS_A_DAY
         gone = self._forget_each(self._store.old_audio(age_seconds))
+        gone += self._forget_each(self._store.strangers_audio(strangers_seconds))
         if self._store.audio_bytes() <= quota_bytes:
             self.problem = ""
             return gone

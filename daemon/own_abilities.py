@@ -20,7 +20,8 @@ from .abilities.installed import installed_abilities
 from .abilities.kept_lists import HouseLists, StoredLists
 from .abilities.no_house import no_house_ability
 from .abilities.patience import patient
-from .abilities.privacy import consent_question
+from .abilities.personal.privacy import consent_question
+from .abilities.personal.users import Serving
 from .abilities.timers import Alarms
 from .alarms.keeper import AlarmKeeper
 from .alarms.local_zone import zone_reader
@@ -36,6 +37,7 @@ from .privacy.forgetting import Forgetting
 from .privacy.keeping import Keeping
 from .speaking.speaker import Speaker
 from .store.store import Store
+from .users.users import Users
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,8 @@ def make_abilities(
     store: Store,
     keeping: Keeping,
     forgetting: Callable[[], Forgetting],
+    users: Users,
+    served: Callable[[], Serving],
     speaker: Speaker | None,
     attention: Attention,
     events: Events,
@@ -113,6 +117,8 @@ def make_abilities(
         keeping,
         forgetting,
         stored if house is None else HouseLists(house.assistant, lambda: house.home, stored),
+        users,
+        served,
     )
     if speaker is not None:
         parts = replace(parts, volume=lambda: speaker.volume, set_volume=speaker.set_volume)

@@ -24,6 +24,7 @@ from .conversation.turn_pace import TurnPace
 from .conversation.turn_taking import GOES_ON_SECONDS, GOES_ON_UNHEARD_SECONDS, TurnTaking
 from .conversation.turns_under_way import TurnsUnderWay
 from .events.bus import Events
+from .events.users import UserServed
 from .events.wake import Called, CallEnded
 from .listening.echo import ECHO_SECONDS, plan_echo
 from .listening.input import AudioInput, AudioSources
@@ -32,6 +33,7 @@ from .listening.wake import WakeGate, WakePlan
 from .speaking.speaker import Speaker
 from .store.store import Store
 from .systemd import Watchdog
+from .users.users import Users
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def start_spoken_turns(
     conversation: Conversation,
     speaker: Speaker | None,
     store: Store,
+    users: Users,
     attention: Attention,
     events: Events,
 ) -> SpokenTurns:
@@ -89,8 +92,9 @@ def start_spoken_turns(
     )
     audio_input.start()
     stack.callback(audio_input.stop)
-    pace = _turn_pace(settings, store, attention, audio_input)
+    pace = _turn_pace(settings, store, users, attention, audio_input)
     pace.start()
+    stack.callback(events.subscribe(UserServed, lambda event: pace.set()))
     stack.callback(pace.stop)
     return SpokenTurns(audio_input, recorder, wake, pace, interrupt)
 
@@ -169,9 +173,9 @@ def _turn_taking(
 
 
 def _turn_pace(
-    settings: Settings, store: Store, attention: Attention, audio_input: AudioInput
+    settings: Settings, store: Store, users: Users, attention: Attention, audio_input: AudioInput
 ) -> TurnPace:
-    """Make what learns the user's pauses, and sets the silence that ends a turn."""
+    """Make what learns the pauses of who is served, and sets the silence that ends a turn."""
     is_recording = bool(settings.audio.source)  # which has no turns to be learnt or begun early
     setting = settings.segmenter.end_silence_seconds
     return TurnPace(
@@ -180,4 +184,5 @@ def _turn_pace(
         settings.segmenter.limits().end_silence_seconds if is_recording else setting,
         settings.conversation.speculate and not is_recording,
         audio_input.end_turns_after,
+        lambda: users.served.id,
     )

@@ -87,6 +87,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     card = Card(
         number=job.number,
         parent=job.parent,
+        user=job.user,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe=projector.recipe,
         learnt_from=learnt_from(given, parent),

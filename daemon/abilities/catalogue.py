@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from ..privacy.forgetting import Forgetting
 from ..privacy.keeping import Keeping
 from ..store.store import Store
+from ..users.users import Users
 from .ability import Ability
 from .alarms import alarm_ability
 from .arithmetic import arithmetic_ability
 from .clock import clock_ability
 from .help import help_ability
 from .lists import Lists, list_ability
-from .privacy import privacy_ability
+from .personal.privacy import privacy_ability
+from .personal.users import Serving, user_ability
 from .reminders import reminder_ability
 from .timers import Alarms, timer_ability
 from .units import unit_ability
@@ -28,6 +30,8 @@ class Parts:
     keeping: Keeping
     forgetting: Callable[[], Forgetting]
     lists: Lists
+    users: Users
+    served: Callable[[], Serving]
     volume: Callable[[], float] | None = None
     """The volume of the voice; None if there is no voice."""
     set_volume: Callable[[float], None] = lambda volume: None
@@ -45,6 +49,7 @@ def built_in(parts: Parts, others: Sequence[Ability] = ()) -> list[Ability]:
         unit_ability(),
         talk_ability(),
         privacy_ability(parts.store, parts.keeping, parts.forgetting),
+        user_ability(parts.users, parts.served),
     ]
     if parts.volume is not None:
         found.append(volume_ability(parts.volume, parts.set_volume))

@@ -29,6 +29,7 @@ from . import (
     recommend,
     tokens,
     tools,
+    users,
     vocabulary,
 )
 from .bench import command as bench
@@ -135,6 +136,7 @@ app.command()(generations.why)
 app.command()(doctor.doctor)
 app.add_typer(generations.app, name="generations")
 app.add_typer(data.app, name="data")
+app.add_typer(users.app, name="users")
 app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(voices.app, name="voices")
 app.add_typer(wake.app, name="wake")

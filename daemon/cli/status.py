@@ -64,6 +64,7 @@ def _lines(found: Status) -> list[Line]:
             f" {found.state_dir}",
         ),
         ("hearing", _hearing(found.listening)),
+        *([("user", found.user)] if found.user else []),
         *([("mode", found.mode)] if found.mode != "assistant" else []),
         *([("turns", found.end_of_turn)] if found.end_of_turn else []),
         *[("due" if not place else "", one) for place, one in enumerate(found.alarms)],

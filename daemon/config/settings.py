@@ -257,6 +257,16 @@ class SpeakingSettings(Frozen):
     )
 
 
+class UserSettings(Frozen):
+    by_voice: bool = Field(
+        True,
+        description=(
+            "Serve the user whose voice is heard, if it is clear. With `false` only `attune users "
+            "switch`, or saying it, changes who is served."
+        ),
+    )
+
+
 class WakeSettings(Frozen):
     word: Literal["none", "button", "own"] | ReadyMade = Field(
         "none",
@@ -602,6 +612,11 @@ class StorageSettings(Frozen):
             "Days for which recordings are kept that were neither enrolled nor corrected."
         ),
     )
+    days_of_strangers: float = Field(
+        7.0,
+        ge=0,
+        description="Days for which recordings of voices are kept that are no user's.",
+    )
     features_bytes: int = Field(
         2_000_000_000,
         ge=0,
@@ -739,6 +754,7 @@ class Settings(Frozen):
     tools: ToolSettings = ToolSettings()
     speaking: SpeakingSettings = SpeakingSettings()
     wake: WakeSettings = WakeSettings()
+    users: UserSettings = UserSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     engines: EngineSettings = EngineSettings()
     llm: LanguageModelSettings = LanguageModelSettings()

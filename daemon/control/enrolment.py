@@ -11,6 +11,7 @@ from engines.types import SAMPLE_RATE_HZ, Float32
 from ..events.enrolment import BadRow, Enrolled, EnrolledAll, Enrolling
 from ..events.event import Event
 from ..store.label_check import TOLD, is_silent, label_fault, same_words
+from ..store.records import FIRST_USER, Spoken
 from ..store.store import Store, utterance_id
 from .row_stream import Row
 
@@ -25,10 +26,11 @@ def take_up(
     rows: Iterator[tuple[Row, int]],
     store: Store,
     replace: bool = False,
+    user: int = FIRST_USER,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Event]:
-    """Store each row as an enrolled utterance. A recording comes as an open descriptor, which stays
-    the caller's.
+    """Store each row as an utterance that `user` enrolled. A recording comes as an open descriptor,
+    which stays the caller's.
 
     A recording has one text: its first text stays, unless `replace` is set; then the first text of
     this enrolment replaces it. A row whose text cannot be true of its recording is bad. Yields
@@ -51,7 +53,7 @@ def take_up(
             yield BadRow(row=row.number, problem=str(error))
             continue
         identifier = utterance_id(samples)
-        is_new = identifier not in known and _keep(row, samples, store, replace)
+        is_new = identifier not in known and _keep(row, samples, store, replace, user)
         if identifier not in known:
             known[identifier] = row
             seconds += len(samples) / SAMPLE_RATE_HZ
@@ -91,10 +93,11 @@ def _refuse_untrue(row: Row, samples: Float32, store: Store, replace: bool, know
         )
 
 
-def _keep(row: Row, samples: Float32, store: Store, replace: bool) -> bool:
+def _keep(row: Row, samples: Float32, store: Store, replace: bool, user: int) -> bool:
     """Store the utterance and its label. Returns whether the text is new."""
-    utterance = store.add_utterance(samples, "enrolled")
+    utterance = store.add_utterance(samples, "enrolled", served=user)
     if store.confirmed_text(utterance.id) == " ".join(row.text.split()):
         return False  # enrolled before, and not corrected since
     (store.replace_label if replace else store.add_label)(utterance.id, row.text, "enrolled")
+    store.set_users([Spoken(utterance.id, user, "enrolled", 1.0)])
     return True

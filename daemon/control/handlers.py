@@ -30,6 +30,7 @@ from ..events.learning import (
     ServingChanged,
 )
 from ..events.privacy import (
+    OTHER_VOICE,
     Consented,
     Forgotten,
     KeptLabelled,
@@ -50,7 +51,7 @@ from ..listening.wake import WakeGate
 from ..privacy.consent import HOW
 from ..privacy.forgetting import Forgetting
 from ..privacy.keeping import Keeping
-from ..privacy.kept import kept
+from ..privacy.kept import Kept, kept
 from ..privacy.rotation import KeyRotation
 from ..privacy.scope import Scope, find
 from ..promotion.verdict import would_refuse
@@ -66,12 +67,14 @@ from ..training.memory_guard import MemoryGuard
 from ..training.memory_plan import Plan
 from ..training.round_inputs import RoundInputs
 from ..training.scheduler import RoundScheduler
+from ..users.users import Users
 from . import requests, row_stream
 from .enrolment import MAX_SECONDS, take_up
 from .metrics import Metrics
 from .own_phrase import learn, read_takes, record_takes
 from .server import Message
 from .status import StatusReader, keeping_status
+from .users import UserHandler
 from .why import why
 
 _ALIVE_SECONDS = 10.0
@@ -103,13 +106,16 @@ class Service:
     keeping: Keeping
     forgetting: Forgetting
     rotation: KeyRotation
+    users: Users
+    people: UserHandler
     vocabulary: PersonalVocabulary
     scheduler: RoundScheduler
     generations: Path
     segmenter: SegmenterLimits
     status: StatusReader
     metrics: Metrics
-    moves: Moves
+    moves: Callable[[], Moves]
+    """Returns what moves the pointers of the user who is served."""
     guard: MemoryGuard
     inputs: RoundInputs
     corrected: Callable[[], None]
@@ -168,6 +174,10 @@ def answer(
             events = _one(_label_kept(service, request))
         case requests.PlayKept():
             events = _one(_play_kept(service, request))
+        case requests.ManageUsers():
+            events = _one(service.people.answer(request))
+        case requests.AssignUtterances():
+            events = _one(service.people.assign(request))
         case requests.Forget():
             events = _forget(service, request)
         case requests.RotateKeys():
@@ -474,10 +484,19 @@ def _list_kept(service: Service, request: requests.ListKept) -> Event:
             text=one.text,
             origin=one.origin,
             confidence=one.confidence,
+            user=_told_user(service, one),
         )
         for one in found
     )
     return KeptListed(utterances=listed, more=more)
+
+
+def _told_user(service: Service, one: Kept) -> str:
+    """Say whose voice a recording is."""
+    user = None if one.user is None else service.users.get(one.user)
+    if user is not None:
+        return user.name
+    return OTHER_VOICE if one.user_by in ("voice", "hand") else ""
 
 
 def _kept_one(service: Service, name: str) -> Utterance:
@@ -524,6 +543,8 @@ def _forget(service: Service, request: requests.Forget) -> Generator[Event, None
         since=request.since,
         until=request.until,
         word=request.word,
+        user=None if request.user is None else service.users.named(request.user).id,
+        strangers=request.strangers,
         everything=request.everything,
     )
     plan = service.forgetting.plan(scope)
@@ -567,7 +588,13 @@ def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event
     service.attention.begin()  # no round may start on half of an enrolment
     try:
         with closing(row_stream.receive(descriptor)) as rows:
-            yield from take_up(rows, service.store, replace, lambda: _check_may_keep(service))
+            yield from take_up(
+                rows,
+                service.store,
+                replace,
+                service.users.served.id,
+                lambda: _check_may_keep(service),
+            )
     finally:
         service.attention.end()
 
@@ -576,13 +603,13 @@ def _generations(
     service: Service, request: requests.MoveGeneration
 ) -> Generator[Event, None, None]:
     if request.action == "rollback":
-        chosen = service.moves.roll_back("rollback by hand")
+        chosen = service.moves().roll_back("rollback by hand")
     elif request.number is None:
         raise AttuneError(
             "promote takes the number of a generation; `attune generations list` shows them"
         )
     else:
-        chosen = service.moves.promote(request.number, "promote by hand")
+        chosen = service.moves().promote(request.number, "promote by hand")
     yield ServingChanged(
         generation=chosen.number,
         route=service.lender.route,

@@ -12,6 +12,7 @@ from engines.wake.own_phrase import LEAST_TAKES, MOST_TAKES, USUAL_TAKES
 
 from ..store.personal_vocabulary import MAX_PHRASES, MAX_WEIGHT
 from ..store.store import MAX_LABEL_CHARACTERS
+from ..users.users import MOST_NAME_CHARACTERS
 from .row_stream import MAX_NAME_CHARACTERS
 
 _MAX_TEXT_CHARACTERS = 8000
@@ -144,6 +145,39 @@ class PlayKept(Request):
     utterance: UtteranceId
 
 
+UserName = Annotated[str, Field(min_length=1, max_length=MOST_NAME_CHARACTERS)]
+
+
+class ManageUsers(Request):
+    """List the users; add one; give `name` the name `to`; serve `name`; make the users `name` and
+    `to` one, who is `to`; or make one two: the recordings that `name` enrolled and that sound like
+    `utterances` are `to`'s from now on."""
+
+    command: Literal["users"] = "users"
+    action: Literal["list", "add", "rename", "serve", "merge", "split"] = "list"
+    name: UserName | None = None
+    to: UserName | None = None
+    utterances: tuple[UtteranceId, ...] = Field((), max_length=1000)
+
+    @model_validator(mode="after")
+    def _names_who(self) -> Self:
+        named = (self.name is not None, self.to is not None)
+        wanted = {"list": (False, False), "add": (True, False), "serve": (True, False)}
+        if named != wanted.get(self.action, (True, True)):
+            raise ValueError("name the users that it is about")
+        if bool(self.utterances) != (self.action == "split"):
+            raise ValueError("recordings are named to split a user, and only then")
+        return self
+
+
+class AssignUtterances(Request):
+    """Note whose voice recordings are: a user's, or nobody's of them."""
+
+    command: Literal["assign"] = "assign"
+    utterances: tuple[UtteranceId, ...] = Field(min_length=1, max_length=1000)
+    user: UserName | None = None
+
+
 class Forget(Request):
     """Forget what was said, with everything that was made of it and learnt from it; or, with
     `only_plan`, tell what that would be."""
@@ -157,15 +191,27 @@ class Forget(Request):
     """Seconds since the epoch."""
     until: float | None = None
     word: str = Field("", max_length=_MAX_EXPECTED_CHARACTERS)
+    user: UserName | None = None
+    """All of one user, and the user."""
+    strangers: bool = False
+    """All recordings of voices that are no user's."""
     everything: bool = False
     only_plan: bool = False
 
     @model_validator(mode="after")
     def _names_one_thing(self) -> Self:
         span = self.since is not None or self.until is not None
-        given = [self.utterances, self.turn is not None, span, self.word, self.everything]
+        given = [
+            self.utterances,
+            self.turn is not None,
+            span,
+            self.word,
+            self.user,
+            self.strangers,
+            self.everything,
+        ]
         if sum(map(bool, given)) != 1:
-            raise ValueError("name utterances, a turn, a time, a word, or everything")
+            raise ValueError("name utterances, a turn, a time, a word, a user, or everything")
         return self
 
 
@@ -262,6 +308,8 @@ KINDS: tuple[type[Request], ...] = (
     ListKept,
     LabelKept,
     PlayKept,
+    ManageUsers,
+    AssignUtterances,
     Forget,
     RotateKeys,
     Follow,

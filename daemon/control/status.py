@@ -27,6 +27,7 @@ from ..store.label_check import TOLD, LabelFault
 from ..store.store import Store
 from ..training.round_inputs import RoundInputs
 from ..training.scheduler import RoundScheduler
+from ..users.users import Users
 
 _SHOWN_TURNS = 5
 _SHOWN_UTTERANCES = 100
@@ -43,6 +44,7 @@ class StatusReader:
     """Time at which the daemon started, in seconds of `clocks.elapsed`."""
     models: ModelManager
     store: Store
+    users: Users
     attention: Attention
     audio_input: AudioInput
     wake: WakePlan | None
@@ -88,6 +90,7 @@ class StatusReader:
             ),
             listening=self.audio_input.status(),
             wake=self._wake(),
+            user=self.users.served.name if len(self.users.all) > 1 else "",
             mode=self.conversation.mode,
             end_of_turn=self.pace.why,
             alarms=self.alarms(),
@@ -96,7 +99,7 @@ class StatusReader:
             speaking=self._speaking(),
             attentive=self.attention.needed,
             quiet_seconds=self.attention.quiet_seconds(),
-            counts=self.store.counts(self.settings.adapt.label_confidence),
+            counts=self.store.counts(self.settings.adapt.label_confidence, self.users.served.id),
             labels_left_out=_left_out(self.inputs.label_faults()),
             adaptation=self.scheduler.status(),
             shadow=self.shadow.status(),

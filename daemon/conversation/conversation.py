@@ -32,6 +32,8 @@ from ..events.turns import (
     TurnWithdrawn,
 )
 from ..serving.lease import ModelLender
+from ..serving.served_user import ServedUser
+from ..store.records import FIRST_USER
 from ..store.store import Store
 from .answering import Answering
 from .dialogue import Mode
@@ -65,18 +67,26 @@ class Conversation:
         abilities: Abilities | None = None,
         tools: Tools | None = None,
         may_keep: Callable[[], bool] = lambda: True,
+        served: ServedUser | None = None,
     ) -> None:
         """Start the thread. It calls `alive` before each step of a reply, and at least every
         _ROUND_SECONDS while it does not wait for a model. With `keeps_audio`, the audio of spoken
         turns is stored. `preparation` is for replies that were begun early.
         Without `abilities` the language model answers everything; `tools` are those that it may
-        call. Nothing is stored unless `may_keep`."""
+        call. Nothing is stored unless `may_keep`. `served` tells who is served, and whose voice it
+        is that is heard; without it there is one user."""
         self._alive = alive
         self._preparation = preparation
         self._lender = lender
         self._events = events
         self._attention = attention
-        self._log = TurnLog(store, keeps_audio, may_keep)
+        self._served = served
+        self._log = TurnLog(
+            store,
+            keeps_audio,
+            may_keep,
+            (lambda: served.now.id) if served is not None else (lambda: FIRST_USER),
+        )
         self._answering = Answering(
             store, settings, self._log, clocks, self._publish, self._go_on, abilities, tools
         )
@@ -391,8 +401,31 @@ class Conversation:
             if so_far is not None:
                 self._tell_so_far(so_far)
 
+    def _serve_who_speaks(self, turn: QueuedTurn) -> None:
+        """Serve the user whose voice is heard in a turn, if that is clear. Raises AttuneError if
+        the turn was begun early: who has not finished changes nothing, and is heard again."""
+        if self._served is None or isinstance(turn.words, str):
+            return
+        found = self._served.told_by_voice(turn.words)
+        if found is None:
+            return
+        if turn.early is not None:
+            raise AttuneError("another user speaks")
+        user, confidence = found
+        if self._served.switch(user, "voice", confidence):
+            self.forget_all()
+
+    def _serve_who_was_named(self) -> None:
+        """Serve the user whom somebody named in the turn that has ended."""
+        try:
+            if self._served is not None and self._served.switch_if_due():
+                self.forget_all()
+        except AttuneError as error:
+            logger.error("the user who was named is not served: %s", error)
+
     def _take(self, turn: QueuedTurn) -> None:
         try:
+            self._serve_who_speaks(turn)
             with self._lender.lease(turn.route) as models:
                 work = self._answering.hear if turn.only_hear else self._answering.answer
                 outcome: TurnEvent = work(turn, models)
@@ -414,6 +447,7 @@ class Conversation:
             turn.early.drop()  # one that failed before it was kept is heard again
         if not turn.taken_back and not turn.only_hear:
             self._answering.turn_ended(turn)
+        self._serve_who_was_named()
         self._conclude(turn, outcome)
 
     def _tell_so_far(self, samples: Float32) -> None:

@@ -14,7 +14,7 @@ from engines.errors import AttuneError
 from engines.types import Float32
 
 from ..events.event import Event
-from ..store.records import Turn
+from ..store.records import FIRST_USER, Turn
 from ..store.store import Store
 from .early import Early
 from .memory import DEVICE
@@ -105,6 +105,8 @@ class TurnLog:
     keeps_audio: bool
     may_keep: Callable[[], bool] = lambda: True
     """Whether anything may be kept now."""
+    served: Callable[[], int] = lambda: FIRST_USER
+    """The user who is served now."""
 
     def keep(self, queued: QueuedTurn, turn: Turn) -> KeptTurn:
         """Store the turn, or store it later if another program holds the database. The reply was
@@ -179,5 +181,8 @@ class TurnLog:
         if isinstance(queued.words, str) or not self.keeps_audio_of(queued):
             return None
         return self.store.add_utterance(
-            queued.words, queued.source, queued.longest_pause_seconds
+            queued.words,
+            queued.source,
+            queued.longest_pause_seconds,
+            served=self.served(),
         ).id

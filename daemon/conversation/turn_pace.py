@@ -11,6 +11,7 @@ from engines.errors import AttuneError
 from ..attention import Attention
 from ..idle_task import IdleTask
 from ..listening.pauses import longest_pause_seconds
+from ..store.records import FIRST_USER
 from ..store.store import Store
 from .end_of_turn import LOOKED_AT, early_seconds, end_silence_seconds
 
@@ -31,13 +32,16 @@ class TurnPace:
         setting: float | Literal["auto"],
         speculates: bool,
         apply: Callable[[float, float], None],
+        user: Callable[[], int] = lambda: FIRST_USER,
     ) -> None:
         """`setting` is a silence in seconds, or `auto`. `apply` is called with the silence that
-        ends a turn and the one after which an answer is begun, infinite without `speculates`."""
+        ends a turn and the one after which an answer is begun, infinite without `speculates`.
+        `user` returns whose pauses count."""
         self._store = store
         self._setting = setting
         self._speculates = speculates
         self._apply = apply
+        self._user = user
         self._vad: SileroVad | None = None
         self._sentences = 0
         self.end_seconds = 0.0
@@ -49,7 +53,7 @@ class TurnPace:
 
     def start(self) -> None:
         """Set the silence by what is known, and begin to learn."""
-        self._set()
+        self.set()
         if self._setting == "auto":
             self._attention.changes.subscribe(self._attention_changed)
             self._task.start()
@@ -90,10 +94,11 @@ class TurnPace:
             self._store.set_longest_pause(utterance.id, pause)
         self._vad = None
         self._heard_since = self._heard_since or len(found) == _MEASURED_AT_ONCE
-        self._set()
+        self.set()
 
-    def _set(self) -> None:
-        pauses = self._store.longest_pauses(LOOKED_AT)
+    def set(self) -> None:
+        """Set the silence by what is known by now."""
+        pauses = self._store.longest_pauses(LOOKED_AT, self._user())
         self._sentences = len(pauses)
         self.end_seconds = end_silence_seconds(pauses) if self._setting == "auto" else self._setting
         early = early_seconds(self.end_seconds) if self._speculates else float("inf")

@@ -31,6 +31,9 @@ class Consented(Event):
     keeping: KeepingStatus
 
 
+OTHER_VOICE = "another voice"
+
+
 class KeptUtterance(EventPart):
     """One recording that is kept."""
 
@@ -47,6 +50,8 @@ class KeptUtterance(EventPart):
     """Where the label comes from; empty without one."""
     confidence: float | None = None
     """Probability, 0 to 1, that the label is right; None without one."""
+    user: str = Field("", exclude_if=is_empty)
+    """The user whose voice it is, or OTHER_VOICE; empty if that is not clear."""
 
 
 class KeptListed(Event):

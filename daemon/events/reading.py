@@ -49,6 +49,7 @@ from .turns import (
     TurnFailed,
     TurnWithdrawn,
 )
+from .users import UserServed, UsersListed, UtterancesMoved
 from .vocabulary import VocabularyListed
 from .wake import Called, CallEnded, PhraseCompared, PhraseLearnt, TakeAsked, TakeRefused
 
@@ -103,6 +104,9 @@ AnyEvent = Annotated[
     | TurnAnswered
     | TurnFailed
     | TurnWithdrawn
+    | UserServed
+    | UsersListed
+    | UtterancesMoved
     | VocabularyListed
     | Why,
     Field(discriminator="event"),

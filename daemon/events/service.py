@@ -60,6 +60,8 @@ class Status(Event):
     """Why the settings in the files are not those in use; empty if they are."""
     problems: tuple[str, ...]
     listening: ListenerStatus
+    user: str = ""
+    """Who is served, if there are several users."""
     mode: str = "assistant"
     """What is done with what is heard: `assistant`, `repeat` or `dictate`."""
     end_of_turn: str = ""

@@ -26,6 +26,7 @@ from ..installation import version
 from ..store.database import Database
 from ..store.sqlite import copy_database, fitting_key
 from ..store.store import DATABASE, Store
+from ..users.places import FOLDER as USERS
 from .archive import ListedFile, Manifest, write_archive
 
 logger = logging.getLogger(__name__)
@@ -136,10 +137,10 @@ def _pointers(state: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     there = list_generations(state / "generations")
     whole = {f"{one.number:04d}" for one in there if isinstance(one, Generation)}
-    for name in POINTERS:
-        link = state / name
+    folders = [state, *sorted((state / USERS).glob("[0-9]*"))]
+    for link in [folder / name for folder in folders for name in POINTERS]:
         if link.is_symlink() and link.readlink().name in whole:
-            found[name] = int(link.readlink().name)
+            found[str(link.relative_to(state))] = int(link.readlink().name)
     return found
 
 

@@ -22,7 +22,10 @@ from engines.generations.folder import BASE, Damaged, list_generations, sweep
 
 from ..discreet_log import discreet
 from ..store.database import DatabaseBusyError
+from ..store.records import FIRST_USER
+from ..store.sqlite import sqlite3
 from ..store.store import Store
+from ..users.users import UNNAMED
 from .receipts import Receipt, Receipts, utc
 from .scope import Found, Scope, find
 
@@ -44,6 +47,8 @@ class Places:
     """The file of the user's own wake word."""
     backup: Path
     """The folder of the copy that was made before everything was encrypted."""
+    users: Path
+    """The folder of users' pointers, each in one that is named by the user's number."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,7 @@ def learnt_from(store: Store, generations: Path, found: Found) -> tuple[int, ...
 
 
 def _knows(store: Store, card: Card, found: Found) -> bool:
-    if any(found.shows(request) for request in card.requests):
+    if card.user == found.user or any(found.shows(request) for request in card.requests):
         return True
     if not found.utterances:
         return False
@@ -235,9 +240,26 @@ def begin(store: Store, plan: Plan) -> None:
             )
         if found.kind == "everything":
             connection.execute("DELETE FROM notices")
+        if found.user is not None or found.kind == "everything":
+            _remove_user(connection, found.user)
         # The number of a label that is gone may be given again, to one that nobody has learnt.
         connection.execute(
             "UPDATE rounds SET labels = min(labels, (SELECT coalesce(max(id), 0) FROM labels))"
+        )
+
+
+def _remove_user(connection: sqlite3.Connection, user: int | None) -> None:
+    """Remove a user, or all of them for None; of the first the name goes."""
+    gone = "(?1 IS NULL OR id = ?1)"
+    connection.execute(
+        f"UPDATE users SET name = ?2 WHERE id = {FIRST_USER} AND {gone}",  # noqa: S608
+        (user, UNNAMED),
+    )
+    connection.execute(f"DELETE FROM users WHERE id != {FIRST_USER} AND {gone}", (user,))  # noqa: S608
+    for table, column in (("served_user", "user"), ("utterances", "served")):
+        connection.execute(
+            f"UPDATE {table} SET {column} = {FIRST_USER}"  # noqa: S608
+            f" WHERE {column} NOT IN (SELECT id FROM users)"
         )
 
 
@@ -315,6 +337,7 @@ def _clear(
         shutil.rmtree(lessons)  # named by texts' hashes; they can be computed again
     if places.backup.is_dir():
         shutil.rmtree(places.backup)  # a copy of all that was stored, from before
+    _clear_users(store, places.users)
     if everything:
         places.own_phrase.unlink(missing_ok=True)
     store.scrub()
@@ -333,6 +356,14 @@ def _clear_jobs(jobs: Path, ids: Set[str], gone: Collection[int]) -> None:
         if not clean:
             with suppress(FileNotFoundError):  # first, so that no round goes on from the rest
                 (folder / "job.json").unlink()
+            shutil.rmtree(folder)
+
+
+def _clear_users(store: Store, users: Path) -> None:
+    """Remove the pointers of users who are gone."""
+    there = {str(user) for (user,) in store.rows("SELECT id FROM users")}
+    for folder in users.glob("[0-9]*"):
+        if folder.name not in there:
             shutil.rmtree(folder)
 
 

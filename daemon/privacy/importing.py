@@ -17,18 +17,21 @@ from engines.encryption.key_file import has_keys
 from engines.errors import AttuneError
 from engines.files import point_atomically, sync_folders, write_atomically
 from engines.generations.folder import BASE, WITHDRAWN, Damaged, list_generations
+from engines.generations.pointers import make_view
 
 from ..config.settings import Settings
 from ..store.database import Database, encrypt_database
 from ..store.schema import migrate
 from ..store.sqlite import database_key, sqlite3
 from ..store.store import DATABASE
+from ..users.places import FOLDER as USERS
 from .archive import ArchiveError, Manifest, read_archive
 from .export import DATABASE_NAME, POINTERS, SCRATCH
 
 _BEING_READ, _READY = ".import", ".import-ready"
 _POINTERS = "pointers.txt"
 _MOST_FILE_BYTES = 2 << 30
+_POINTER = re.compile(rf"({USERS}/[1-9]\d{{0,5}}/)?({'|'.join(POINTERS)})")
 _NAMES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -123,6 +126,8 @@ def finish_import(state: Path) -> bool:
             path.replace(target)
     for line in (ready / _POINTERS).read_text().splitlines():
         link, number = line.split()
+        if (whose := (state / link).parent) != state:  # another user's than the first
+            make_view(state / "generations", whose / "generations")
         point_atomically(state / link, f"generations/{number}")
     if (database := ready / DATABASE_NAME).exists():  # last: it says that there is something
         database.replace(state / DATABASE)
@@ -193,8 +198,9 @@ def _check(manifest: Manifest, name: str, state: Path) -> int:
             raise ArchiveError(f"{name} is refused: {one.name!r} is no name for a file in it")
         if not 0 <= one.size_bytes <= _MOST_FILE_BYTES:
             raise ArchiveError(f"{name} is refused: {one.name} has {one.size_bytes} bytes")
-    if unknown := manifest.pointers.keys() - set(POINTERS):
-        raise ArchiveError(f"{name} is refused: there is no pointer {min(unknown)!r}")
+    for link in manifest.pointers:
+        if not _POINTER.fullmatch(link):
+            raise ArchiveError(f"{name} is refused: there is no pointer {link!r}")
     numbers = {int(n.split("/")[1]) for n in names if re.match(r"generations/\d{4}/", n)}
     if astray := set(manifest.pointers.values()) - numbers - {BASE}:
         raise ArchiveError(f"{name} is refused: it has no generation {min(astray)}")

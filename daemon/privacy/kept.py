@@ -18,6 +18,10 @@ class Kept:
     """Where the label comes from; empty without one."""
     confidence: float | None
     """Probability, 0 to 1, that the label is right; None without one."""
+    user: int | None
+    """The user whose voice it is; None for somebody else's, or if it is not clear."""
+    user_by: str | None
+    """How that is known; None as long as nothing has looked."""
 
 
 def kept(
@@ -35,7 +39,8 @@ def kept(
     rows = store.rows(
         "SELECT u.id, u.created_at, u.seconds, u.source, u.audio, u.holdout,"
         " coalesce(c.text, (SELECT heard FROM turns t WHERE t.utterance = u.id), ''),"
-        " coalesce(u.label_origin, ''), u.label_confidence FROM utterances u"
+        " coalesce(u.label_origin, ''), u.label_confidence, u.user, u.user_by FROM"
+        " utterances u"
         " LEFT JOIN chosen_labels c ON c.utterance = u.id"
         " WHERE u.created_at >= ? AND u.created_at < ? AND (NOT ? OR u.label_origin = 'recognised')"
         " ORDER BY CASE WHEN ? THEN u.label_confidence END, u.service_at DESC, u.rowid DESC",

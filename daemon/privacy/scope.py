@@ -8,7 +8,7 @@ from engines.errors import AttuneError
 
 from ..store.store import Store, plain_words
 
-Kind = Literal["utterances", "turn", "time span", "word", "everything"]
+Kind = Literal["utterances", "turn", "time span", "word", "user", "other voices", "everything"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Scope:
     """And before this."""
     word: str = ""
     """All in which this word or phrase was said, or is written."""
+    user: int | None = None
+    """All that one user said, or that was said while they were served, and the user."""
+    strangers: bool = False
+    """All that voices said that are no user's."""
     everything: bool = False
 
     @property
@@ -36,6 +40,10 @@ class Scope:
             return "word"
         if self.turn is not None:
             return "turn"
+        if self.user is not None:
+            return "user"
+        if self.strangers:
+            return "other voices"
         return "utterances" if self.utterances else "time span"
 
 
@@ -59,6 +67,8 @@ class Found:
     """The word that is to be forgotten, if it is one."""
     texts: frozenset[str] = frozenset()
     """What was said, in plain words."""
+    user: int | None = None
+    """The user who is to be forgotten, if it is one."""
 
     @property
     def others(self) -> int:
@@ -72,7 +82,7 @@ class Found:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to forget."""
-        return not (self.utterances or self.turns or self.others)
+        return not (self.utterances or self.turns or self.others or self.user)
 
 
 def find(store: Store, scope: Scope) -> Found:
@@ -88,6 +98,10 @@ def find(store: Store, scope: Scope) -> Found:
             utterances, turns = _with_word(store, scope.word)
         case "turn":
             turns = [_turn(store, scope.turn or 0)]
+        case "user":
+            utterances = _of_user(store, scope.user or 0)
+        case "other voices":
+            utterances = _names(store, "user_by = 'voice' AND user IS NULL")
         case "utterances":
             utterances = [_utterance(store, name) for name in scope.utterances]
         case "time span":
@@ -97,7 +111,7 @@ def find(store: Store, scope: Scope) -> Found:
                 [one for (one,) in store.rows(f"SELECT id FROM {table} {within}", *span)]  # noqa: S608
                 for table in ("utterances", "turns")
             )
-    found = _whole(store, scope.kind, utterances, turns)
+    found = replace(_whole(store, scope.kind, utterances, turns), user=scope.user)
     return (
         replace(found, **_others(store, scope)) if scope.kind in ("everything", "word") else found
     )
@@ -129,6 +143,19 @@ def _whole(store: Store, kind: Kind, utterances: list[str], turns: list[int]) ->
     )
     said = frozenset(plain_words(text) for (text,) in texts if plain_words(text))
     return Found(kind, tuple(all_utterances), seconds, tuple(all_turns), texts=said)
+
+
+def _of_user(store: Store, user: int) -> list[str]:
+    """What is known to be the user's, and what may be: said while they were served, and not known
+    to be another voice."""
+    return _names(
+        store, "user = ?1 OR (user IS NULL AND served = ?1 AND user_by IS NOT 'voice')", user
+    )
+
+
+def _names(store: Store, condition: str, *values: object) -> list[str]:
+    rows = store.rows(f"SELECT id FROM utterances WHERE {condition}", *values)  # noqa: S608
+    return [name for (name,) in rows]
 
 
 def _utterance(store: Store, name: str) -> str:

@@ -9,12 +9,10 @@ what becomes of the candidate.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError, TurnAbandoned
 from engines.generations.folder import Generation
-from engines.generations.pointers import shadow, usable
 from engines.interfaces import LanguageModel
 from engines.types import SoftTokens, Transcript
 
@@ -53,7 +51,6 @@ class Shadow:
 
     def __init__(
         self,
-        generations: Path,
         readings: ShadowReadings,
         lender: ModelLender,
         attention: Attention,
@@ -61,13 +58,13 @@ class Shadow:
         limits: ShadowLimits,
         *,
         load_route: Callable[[Generation], LoadedRoute],
-        moves: Moves,
+        moves: Callable[[], Moves],
         may_learn: Callable[[], bool] = lambda: True,
         clocks: Clocks = REAL_TIME,
     ) -> None:
         """Make the thread; `start` starts it. `load_route` raises AttuneError if the candidate
-        cannot be opened. Nothing is heard in shadow, and nothing promoted, unless `may_learn`."""
-        self._generations = generations
+        cannot be opened, and `moves` returns those of the user who is served. Nothing is heard in
+        shadow, and nothing promoted, unless `may_learn`."""
         self._readings = readings
         self._lender = lender
         self._attention = attention
@@ -97,7 +94,7 @@ class Shadow:
     def status(self) -> ShadowStatus | None:
         """Return which generation is in shadow and how much it has heard; None if none is."""
         try:
-            candidate = shadow(self._generations)
+            candidate = self._moves().named_shadow()
         except AttuneError as error:
             return ShadowStatus(generation=None, problem=str(error))
         if candidate is None:
@@ -115,7 +112,7 @@ class Shadow:
         enough."""
         if not self._may_learn():
             return
-        candidate = self._moves.in_shadow()
+        candidate = self._moves().in_shadow()
         self._end_others(candidate)
         if candidate is None or self._lender.resting or self._overtaken(candidate):
             return  # while the models are closed, the candidate can neither hear nor be served
@@ -134,7 +131,7 @@ class Shadow:
         if not judged.promote:
             self._end(candidate.number, "refused", judged.reason)
             return
-        outcome, problem = self._moves.leave_shadow_to_serve(
+        outcome, problem = self._moves().leave_shadow_to_serve(
             candidate, "its time in shadow was over"
         )
         self._end(candidate.number, outcome, problem or judged.reason)
@@ -152,7 +149,7 @@ class Shadow:
     def _overtaken(self, candidate: Generation) -> bool:
         """Return True, and end the candidate's time in shadow, if the generation that it was judged
         against is not served any more."""
-        served, _ = usable(self._generations)
+        served, _ = self._moves().usable()
         if served is None or served.number == candidate.card.parent:
             return False
         if served.number == candidate.number:
@@ -165,12 +162,12 @@ class Shadow:
                 by_hand if len(heard) < self._limits.turns else shadow_verdict(heard).reason,
             )
         else:
-            self._end(candidate.number, "refused", self._moves.overtaken(candidate))
+            self._end(candidate.number, "refused", self._moves().overtaken(candidate))
         return True
 
     def _hear(self, candidate: Generation, since: float) -> None:
         left = self._limits.turns - len(self._readings.compared(candidate.number))
-        for turn in self._readings.unheard(candidate.number, since):
+        for turn in self._readings.unheard(candidate.number, since, candidate.card.user):
             if left <= 0 or self._attention.needed or self._task.stopping.is_set():
                 return
             if not self._may_learn():
@@ -224,6 +221,6 @@ class Shadow:
         self.let_go()
         # First, because a candidate that left the shadow without a record was taken out by hand.
         self._readings.end(number, outcome, reason)
-        self._moves.leave_shadow(number)
+        self._moves().leave_shadow(number)
         logger.info("generation %04d leaves the shadow: %s", number, reason)
         self._events.publish(ShadowEnded(generation=number, outcome=outcome, reason=reason))

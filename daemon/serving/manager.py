@@ -20,6 +20,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from engines.device.memory import trim
 from engines.errors import AttuneError
@@ -31,6 +33,8 @@ from ..events.bus import Events
 from ..events.learning import ServingChanged
 from ..store.personal_vocabulary import PersonalVocabulary
 from ..store.store import Store
+from ..users.places import generations_of, of_others
+from ..users.users import Users
 from .lease import LoadedRoute, ModelLender
 from .models import ServingModels
 from .moves import Moves
@@ -45,12 +49,15 @@ class ModelManager:
         settings: Settings,
         open_models: Callable[[Settings], ServingModels],
         store: Store,
+        users: Users,
         vocabulary: PersonalVocabulary,
         events: Events,
     ) -> None:
         """Open the models. Raises AttuneError that names the first missing or damaged one."""
         self._settings = settings
         self._open_models = open_models
+        self._users = users
+        self._store = store
         self._vocabulary = vocabulary
         self._events = events
         models = open_models(settings)
@@ -58,10 +65,8 @@ class ModelManager:
         self.general = models.general
         self._models: ServingModels | None = models
         self._changing = threading.RLock()
-        self.moves = Moves(
-            settings.generations, self._put_to_use, store.history.add_move, self._changing
-        )
-        """The only object that moves the pointers to generations while this daemon runs."""
+        self.user = users.served.id
+        """The user who is served by the routes."""
         self.routes = self._choose(models)
         self.lender = ModelLender(
             self.routes.loaded | self.routes.compared,
@@ -88,6 +93,46 @@ class ModelManager:
         """Whether the encoder's plan is open."""
         models = self._models
         return models is not None and models.opened_plan()
+
+    @property
+    def generations(self) -> Path:
+        """The folder of generations with the pointers of the user who is served beside it."""
+        return self._generations_of(self._users.served.id)
+
+    @property
+    def moves(self) -> Moves:
+        """What moves the pointers of the user who is served. No other place moves them while this
+        daemon runs."""
+        return self.moves_of(self._users.served.id)
+
+    def moves_of(self, user: int) -> Moves:
+        """What moves the pointers of `user`."""
+
+        def put_to_use(generation: Generation) -> None:
+            if user == self._users.served.id:
+                self._put_to_use(generation)
+
+        return Moves(
+            self._generations_of(user),
+            put_to_use,
+            partial(self._store.history.add_move, user=user),
+            self._changing,
+            lambda: of_others(self._settings.generations, self._users, user),
+            user,
+        )
+
+    def serve_user(self, user: int) -> bool:
+        """Serve `user` from the next turn on. Returns whether somebody else was served. Raises
+        AttuneError if there is no such user, or that cannot be stored."""
+        with self._changing:
+            if user == self._users.served.id:
+                return False
+            self._users.serve(user)
+            self.reload()
+            return True
+
+    def _generations_of(self, user: int) -> Path:
+        return generations_of(self._settings.generations, user)
 
     def reopen(self) -> None:
         """Open the models anew beside those that serve, serve them, and close the old ones. Raises
@@ -185,13 +230,15 @@ class ModelManager:
 
     def _choose(self, models: ServingModels) -> RouteTable:
         asked = self._settings.conversation
+        self.user = self._users.served.id
         chosen = choose(
             asked.route,
             asked.when_unsure,
-            self._settings.generations,
+            self.generations,
             models.transcriber,
             models.aligned,
             models.words_of,
+            self.user,
         )
         trim()  # opening takes half as much memory again as what stays open
         return chosen

@@ -7,13 +7,13 @@ Knows the disk, and how to serve what a pointer names; no round and no model.
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from engines.errors import AttuneError
-from engines.generations.folder import BASE, Generation, sweep, withdraw
+from engines.generations.folder import BASE, Generation, read_generation, sweep, withdraw
 from engines.generations.pointers import (
     current,
     leave,
@@ -30,6 +30,8 @@ from engines.generations.pointers import (
     usable,
 )
 
+from ..store.records import FIRST_USER
+
 logger = logging.getLogger(__name__)
 
 MoveOutcome = Literal["promoted", "shadowed", "refused", "failed"]
@@ -45,8 +47,11 @@ class Moves:
         serve: Callable[[Generation], None],
         record: Callable[[int, str], object] = lambda number, why: None,
         lock: "threading.RLock | None" = None,
+        others: Callable[[], Iterable[Path]] = tuple,
+        user: int = FIRST_USER,
     ) -> None:
-        """`root` is the folder of generations.
+        """`root` is the folder of generations, with the pointers of `user` beside it, and `others`
+        returns those of the other users.
 
         `serve` is called for each generation that becomes current. It raises AttuneError if the
         generation cannot be served: the pointers are then put back. `record` stores the
@@ -57,11 +62,27 @@ class Moves:
         self._serve = serve
         self._record = record
         self._lock = lock or threading.RLock()
+        self._others = others
+        self._user = user
+
+    def usable(self) -> tuple[Generation | None, list[str]]:
+        """The generation to serve, and one line about each that was passed over."""
+        return usable(self._root)
+
+    def named_shadow(self) -> Generation | None:
+        """The generation in shadow; None if there is none. Raises AttuneError if it is damaged."""
+        return shadow(self._root)
 
     def promote(self, number: int, why: str) -> Generation:
         """Make generation `number` current. Raises AttuneError, and changes nothing, if it is
-        damaged or cannot be served."""
+        damaged, cannot be served, or has learnt another user's voice."""
         with self._lock:
+            chosen = read_generation(self._root / f"{number:04d}")
+            if number != BASE and chosen.card.user != self._user:
+                raise AttuneError(
+                    f"generation {number:04d} has learnt the voice of another user; it serves only"
+                    " them"
+                )
             return self._move(lambda: promote(self._root, number), why)
 
     def roll_back(self, why: str, expected: int | None = None) -> Generation:
@@ -137,8 +158,13 @@ class Moves:
         )
 
     def pointed_to(self) -> set[int]:
-        """Return the numbers of the generations that a pointer names, and the base's."""
-        found = {_number(read, self._root) for read in (current, previous, shadow)}
+        """Return the numbers of the generations that a pointer of any user names, and the
+        base's."""
+        found = {
+            _number(read, root)
+            for root in (self._root, *self._others())
+            for read in (current, previous, shadow)
+        }
         return {BASE, *(number for number in found if number is not None)}
 
     def withdraw(self, numbers: Collection[int], why: str) -> int | None:
@@ -149,6 +175,8 @@ class Moves:
             served, _ = usable(self._root)
             chosen = newest_other(self._root, numbers)
             leave(self._root, numbers, chosen)
+            for root in self._others():
+                leave(root, numbers, newest_other(root, numbers))
             if chosen is not None and (served is None or served.number != chosen):
                 self._record(chosen, why)
             withdraw(self._root, numbers)

@@ -15,6 +15,7 @@ from engines.generations.pointers import previous, usable
 from engines.routes import CascadeRoute, LaterCascade, Route, Transcriber
 from engines.types import SoftTokens, Transcript
 
+from ..store.records import FIRST_USER
 from .earned_route import WhenUnsure, earned_route, when_unsure
 from .lease import LoadedRoute
 
@@ -56,13 +57,15 @@ def choose(
     transcriber: Callable[[Generation | None], Transcriber],
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[Transcript | SoftTokens], str],
+    user: int = FIRST_USER,
 ) -> RouteTable:
     """Open the generation to serve (current, else previous, else the base) and choose between it
     and the cascade.
 
     `transcriber(generation)` returns what the cascade transcribes with,
     `aligned(generation, unsure_takes_cascade)` a generation's route. An AttuneError from them
-    becomes a problem: the cascade with Whisper as it came is always there. The aligned route loads
+    becomes a problem: the cascade with Whisper as it came is always there. What rounds of `user`
+    have shown of the generation counts. The aligned route loads
     its model now only if it is in use; otherwise it takes no memory until a request asks for it.
     `unsure` says what follows if a route doubts what it heard.
     """
@@ -75,7 +78,7 @@ def choose(
         recogniser, confidence = transcriber(None), None
     cascade = CascadeRoute(recogniser, confidence)
     loaded = {"cascade": _cascade(cascade, unsure, words_of)}
-    later = judged_against(generations, generation.number) if generation is not None else []
+    later = judged_against(generations, generation.number, user) if generation is not None else []
     then = _then(generation, later, unsure)
     route, reason = (
         "cascade",

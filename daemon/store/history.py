@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ..clocks import Clocks
 from .label_check import same_words
 from .later_writes import LaterWrites
-from .records import Move, Round, RoundOutcome, Turn, Use
+from .records import FIRST_USER, Move, Round, RoundOutcome, Turn, Use
 from .sqlite import sqlite3
 
 _TURN_COLUMNS = tuple(field.name for field in fields(Turn))
@@ -74,12 +74,16 @@ class History:
         there is none."""
         return next(iter(self._turns("WHERE utterance IS NOT NULL ORDER BY id DESC LIMIT 1")), None)
 
-    def turns_not_heard_in_shadow(self, generation: int, since: float) -> list[Turn]:
-        """Return the spoken turns since `since`, a time of the service clock, that `generation` has
-        not heard in shadow; the oldest first."""
+    def turns_not_heard_in_shadow(
+        self, generation: int, since: float, user: int = FIRST_USER
+    ) -> list[Turn]:
+        """Return the spoken turns of `user` since `since`, a time of the service clock, that
+        `generation` has not heard in shadow; the oldest first."""
         return self._turns(
-            "WHERE utterance IS NOT NULL AND service_at >= ? AND NOT EXISTS (SELECT 1 FROM"
+            "WHERE utterance IN (SELECT id FROM utterances WHERE served = ? AND NOT (user_by"
+            " IS 'voice' AND user IS NOT served)) AND service_at >= ? AND NOT EXISTS (SELECT 1 FROM"
             " shadow_readings s WHERE s.turn = turns.id AND s.generation = ?) ORDER BY id",
+            user,
             since,
             generation,
         )
@@ -132,29 +136,34 @@ class History:
         )
         return [Round(**dict(zip(_ROUND_COLUMNS, row, strict=True))) for row in rows]
 
-    def seconds_since_round(self) -> float:
-        """Return the seconds since the last round ended, at least 0; infinite if there was none."""
-        ended_at = self._database.rows("SELECT max(service_at) FROM rounds")[0][0]
+    def seconds_since_round(self, user: int = FIRST_USER) -> float:
+        """Return the seconds since the last round of `user` ended, at least 0; infinite if there
+        was none."""
+        ended_at = self._database.rows("SELECT max(service_at) FROM rounds WHERE user = ?", user)[
+            0
+        ][0]
         if ended_at is None:
             return math.inf
         return max(0.0, self._database.service_seconds() - float(ended_at))
 
-    def last_learnt_label(self) -> int:
-        """Return the highest number of a label that a round has learnt; 0 if none has.
+    def last_learnt_label(self, user: int = FIRST_USER) -> int:
+        """Return the highest number of a label that a round of `user` has learnt; 0 if none has.
 
         A round that failed or was cancelled learnt nothing, so its labels are still new.
         """
         rows = self._database.rows(
-            "SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN (?, ?, ?)", *_LEARNT
+            "SELECT coalesce(max(labels), 0) FROM rounds WHERE user = ? AND outcome IN (?, ?, ?)",
+            user,
+            *_LEARNT,
         )
         return int(rows[0][0])
 
     # --- generations
 
-    def add_move(self, generation: int, reason: str) -> None:
-        """Store that `generation` is served from now on, and why; later, if another program holds
-        the database."""
-        move = Move(self._database.clocks.wall(), generation, reason)
+    def add_move(self, generation: int, reason: str, user: int = FIRST_USER) -> None:
+        """Store that `generation` is served to `user` from now on, and why; later, if another
+        program holds the database."""
+        move = Move(self._database.clocks.wall(), generation, reason, user)
 
         def add() -> None:
             with self._database.writing() as connection:

@@ -14,7 +14,7 @@ from ..clocks import REAL_TIME, Clocks
 from ..idle_task import IdleTask
 from .database import DatabaseBusyError
 from .label_check import label_fault
-from .records import Counts, Utterance
+from .records import FIRST_USER, Counts, Utterance
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -30,14 +30,17 @@ class Labeller:
         attention: Attention,
         transcribe: Callable[[Float32], Transcript],
         ready: Callable[[], bool] = lambda: True,
+        user: Callable[[], int] = lambda: FIRST_USER,
         clocks: Clocks = REAL_TIME,
     ) -> None:
-        """Label with `transcribe`, but not while `ready` returns False: the models are closed, or
-        nothing shows that what they are sure of is right."""
+        """Label what is known to be said by `user`, with `transcribe`, but not while `ready`
+        returns False: the models are closed, or nothing shows that what they are sure of is
+        right."""
         self._store = store
         self._attention = attention
         self._transcribe = transcribe
         self._ready = ready
+        self._user = user
         self._wordless: set[str] = set()
         """Utterances in which no words were recognised. They are not tried again until the next
         start."""
@@ -56,15 +59,15 @@ class Labeller:
     def label(self, most: int | None = None) -> int:
         """Label utterances without a label, the newest first, until a user speaks or `most` were
         tried. Returns how many got a label."""
-        counts = self._store.counts()
-        if counts.unlabelled == 0 or counts == self._done_at:
+        counts = self._store.counts(user=self._user())
+        if counts.to_label == 0 or counts == self._done_at:
             # This is called every few seconds and nearly always ends here, so that it makes no list
             # of all utterances.
             return 0
         labelled = 0
         missing = [
             utterance
-            for utterance in reversed(self._store.missing_labels())
+            for utterance in reversed(self._store.missing_labels(self._user()))
             if utterance.id not in self._wordless
         ]
         for utterance in missing[:most]:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+FIRST_USER = 1
+"""The user who is there from the beginning."""
+KnownBy = Literal["enrolled", "hand", "voice", "unclear"]
 RoundOutcome = Literal["promoted", "refused", "shadowed", "cancelled", "failed"]
 
 
@@ -16,6 +19,20 @@ class Utterance:
     source: str
     audio: Path
     holdout: bool
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Whose voice an utterance is."""
+
+    utterance: str
+    user: int | None
+    """None for somebody else's voice, and if it is not known."""
+    by: KnownBy
+    """How it is known. `unclear`: it is not."""
+    confidence: float | None
+    """Probability, 0 to 1, that it is the user's, or that of the user whose voice is likest; None
+    if there was nothing to tell by."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,8 @@ class Round:
     reason: str
     labels: int
     """`Counts.last_label` when the round began."""
+    user: int = FIRST_USER
+    """Whose round it was."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,8 @@ class Move:
     """Seconds since the epoch."""
     generation: int
     reason: str
+    user: int = FIRST_USER
+    """For whom."""
 
 
 @dataclass(frozen=True)
@@ -99,5 +120,7 @@ class Counts:
     turns: int
     rounds: int
     new_labels: int
-    """Number of utterances labelled since the last finished round began."""
+    """Number of utterances of the user labelled since their last finished round began."""
+    to_label: int
+    """Number of utterances of the user without a label."""
     last_label: int

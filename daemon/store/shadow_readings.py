@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .records import RoundOutcome, ShadowReading, Turn
+from .records import FIRST_USER, RoundOutcome, ShadowReading, Turn
 from .store import Store
 
 
@@ -30,10 +30,10 @@ class ShadowReadings:
             )
         ]
 
-    def unheard(self, generation: int, since: float) -> list[Turn]:
-        """Return the spoken turns since `since`, a time of the service clock, that the generation
-        has not heard, the oldest first."""
-        return self.store.history.turns_not_heard_in_shadow(generation, since)
+    def unheard(self, generation: int, since: float, user: int = FIRST_USER) -> list[Turn]:
+        """Return the spoken turns of `user` since `since`, a time of the service clock, that the
+        generation has not heard, the oldest first."""
+        return self.store.history.turns_not_heard_in_shadow(generation, since, user)
 
     def add(self, generation: int, turn: int, heard: str, reply: str | None) -> None:
         """Store what the generation heard in a turn, and the reply that this led to; None if it

@@ -15,7 +15,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from .database import Database
 from .history import History
 from .later_writes import LaterWrites
 from .lost_database import preserved_loss
-from .records import Counts, Utterance
+from .records import FIRST_USER, Counts, Spoken, Utterance
 from .retention import Stored
 from .service_clock import Reading, ServiceClock, date_of
 from .sqlite import sqlite3
@@ -154,10 +154,16 @@ class Store:
     # --- utterances and labels
 
     def add_utterance(
-        self, samples: Float32, source: str, longest_pause_seconds: float | None = None
+        self,
+        samples: Float32,
+        source: str,
+        longest_pause_seconds: float | None = None,
+        *,
+        served: int = FIRST_USER,
     ) -> Utterance:
-        """Store `samples` ([N] mono at SAMPLE_RATE_HZ), and the longest silence in them if it is
-        known. The same audio is stored once. Raises AttuneError if the disk is full."""
+        """Store `samples` ([N] mono at SAMPLE_RATE_HZ), said while user `served` was served, and
+        the longest silence in them if it is known. The same audio is stored once. Raises
+        AttuneError if the disk is full."""
         identifier = utterance_id(samples)
         path = self.audio_folder / f"{identifier}.flac"
         with self._database.guarded(), self._audio_lock:
@@ -165,13 +171,20 @@ class Store:
             if not path.is_file():
                 write_flac(path, samples)
             stored = known or self.add_row(
-                identifier, len(samples) / SAMPLE_RATE_HZ, source, self.clocks.wall()
+                identifier, len(samples) / SAMPLE_RATE_HZ, source, self.clocks.wall(), served
             )
             if longest_pause_seconds is not None:
                 self.set_longest_pause(identifier, longest_pause_seconds)
             return stored
 
-    def add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
+    def add_row(
+        self,
+        identifier: str,
+        seconds: float,
+        source: str,
+        created_at: float,
+        served: int = FIRST_USER,
+    ) -> Utterance:
         """Store the utterance of an existing audio file; `created_at` is in seconds since the
         epoch."""
         name = f"{identifier}.flac"
@@ -184,10 +197,11 @@ class Store:
                 name,
                 is_holdout(identifier),
                 self.service_seconds(),
+                served,
             )
             connection.execute(
                 "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout,"
-                " service_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                " service_at, served) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
         return Utterance(
@@ -206,6 +220,24 @@ class Store:
         )
         return self._utterance(rows[0]) if rows else None
 
+    def set_users(self, spoken: Sequence[Spoken]) -> None:
+        """Store whose voices utterances are. Those that are gone are left out."""
+        with self.writing() as connection:
+            connection.executemany(
+                "UPDATE utterances SET user = :user, user_by = :by, user_confidence = :confidence"
+                " WHERE id = :utterance",
+                [asdict(one) for one in spoken],
+            )
+
+    def users_of(self, utterances: Sequence[str]) -> dict[str, tuple[int | None, str | None]]:
+        """Return whose voices `utterances` are, and how that is known, by their ids."""
+        rows = self.rows(
+            "SELECT u.id, user, user_by FROM json_each(?) wanted JOIN utterances u ON u.id ="
+            " wanted.value",
+            json.dumps(list(utterances)),
+        )
+        return {name: (user, by) for name, user, by in rows}
+
     def set_longest_pause(self, identifier: str, seconds: float) -> None:
         """Store the longest silence within an utterance."""
         with self.writing() as connection:
@@ -214,12 +246,14 @@ class Store:
                 (seconds, identifier),
             )
 
-    def longest_pauses(self, count: int) -> list[float]:
+    def longest_pauses(self, count: int, user: int = FIRST_USER) -> list[float]:
         """Return the longest silence in each of the latest `count` utterances that were measured
-        and are a user's own turn or sentence; a file may hold anything."""
+        and are the own turn or sentence of `user`; a file may hold anything."""
         rows = self.rows(
             "SELECT longest_pause_seconds FROM utterances WHERE longest_pause_seconds IS NOT NULL"
-            " AND source NOT IN ('file', 'recovered') ORDER BY service_at DESC, rowid DESC LIMIT ?",
+            " AND source NOT IN ('file', 'recovered') AND coalesce(user, served) = ? AND NOT (user"
+            " IS NULL AND user_by IS 'voice') ORDER BY service_at DESC, rowid DESC LIMIT ?",
+            user,
             count,
         )
         return [float(seconds) for (seconds,) in rows]
@@ -259,8 +293,9 @@ class Store:
         return found
 
     def add_label(self, utterance: str, text: str, origin: Origin, confidence: float = 1.0) -> None:
-        """Store a label that says what `utterance` means. Raises AttuneError if the text is empty
-        or too long, or the utterance is unknown."""
+        """Store a label that says what `utterance` means. One that is enrolled is the voice of the
+        user who was served. Raises AttuneError if the text is empty or too long, or the utterance
+        is unknown."""
         text = " ".join(text.split())
         if not text or len(text) > MAX_LABEL_CHARACTERS:
             raise AttuneError(
@@ -279,6 +314,12 @@ class Store:
                     "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES"
                     " (?, ?, ?, ?, ?)",
                     (utterance, text, origin, confidence, self.clocks.wall()),
+                )
+            if origin == "enrolled":
+                connection.execute(
+                    "UPDATE utterances SET user = served, user_by = 'enrolled', user_confidence ="
+                    " 1 WHERE id = ? AND user_by IS NOT 'hand'",
+                    (utterance,),
                 )
 
     def replace_label(self, utterance: str, text: str, origin: Origin) -> None:
@@ -316,11 +357,12 @@ class Store:
         rows = self.rows("SELECT text FROM chosen_labels WHERE utterance = ?", utterance)
         return str(rows[0][0]) if rows else ""
 
-    def missing_labels(self) -> list[Utterance]:
-        """Return the utterances without any label, the oldest first."""
+    def missing_labels(self, user: int = FIRST_USER) -> list[Utterance]:
+        """Return the utterances of `user` without any label, the oldest first."""
         rows = self.rows(
             "SELECT id, created_at, seconds, source, audio, holdout FROM utterances"
-            " WHERE label_origin IS NULL ORDER BY service_at, rowid"
+            " WHERE label_origin IS NULL AND user = ? ORDER BY service_at, rowid",
+            user,
         )
         return [utterance for utterance in map(self._utterance, rows) if utterance.audio.is_file()]
 
@@ -363,6 +405,16 @@ class Store:
         )
         return [self.audio_folder / name for (name,) in rows]
 
+    def strangers_audio(self, age_seconds: float) -> list[Path]:
+        """Return the audio files of utterances that are older than `age_seconds` of the service
+        clock, and that are the voice of nobody who uses Attune."""
+        rows = self.rows(
+            "SELECT audio FROM utterances WHERE user_by = 'voice' AND user IS NULL AND service_at <"
+            " ? ORDER BY service_at, rowid",
+            self.service_seconds() - age_seconds,
+        )
+        return [self.audio_folder / name for (name,) in rows]
+
     def forget(self, audio: Path) -> None:
         """Remove the utterance of an audio file, with its labels. Its turn stays."""
         with self._database.guarded(), self._audio_lock:
@@ -373,19 +425,25 @@ class Store:
 
     # --- totals
 
-    def counts(self, min_confidence: float = 0.0) -> Counts:
-        """Return totals, within milliseconds. Recognised labels below `min_confidence` do not count
-        as new."""
+    def counts(self, min_confidence: float = 0.0, user: int = FIRST_USER) -> Counts:
+        """Return totals, within milliseconds. As new count the labels that a round of `user` may
+        learn, and that none has learnt; not recognised ones below `min_confidence`."""
         totals = self.rows(
             "SELECT origin, utterances, seconds FROM totals WHERE utterances > 0 ORDER BY origin"
         )
         by_origin = {origin: utterances for origin, utterances, _ in totals}
         new = self.rows(
-            "SELECT (SELECT count(*) FROM utterances WHERE label_origin IN ('enrolled',"
-            " 'corrected') AND label > ?1) + (SELECT count(*) FROM utterances WHERE label_origin ="
-            " 'recognised' AND label > ?1 AND label_confidence >= ?2)",
-            self.history.last_learnt_label(),
+            "SELECT (SELECT count(*) FROM utterances WHERE user = ?1 AND label_origin IN"
+            " ('enrolled', 'corrected') AND label > ?2) + (SELECT count(*) FROM utterances WHERE"
+            " user = ?1 AND label_origin = 'recognised' AND label > ?2 AND label_confidence >= ?3)"
+            " + (SELECT count(*) FROM utterances WHERE user IS NULL AND label_origin = 'corrected'"
+            " AND label > ?2 AND user_by = 'unclear' AND served = ?1)",
+            user,
+            self.history.last_learnt_label(user),
             min_confidence,
+        )
+        unlabelled = self.rows(
+            "SELECT count(*) FROM utterances WHERE user = ? AND label_origin IS NULL", user
         )
         return Counts(
             utterances=sum(by_origin.values()),
@@ -395,6 +453,7 @@ class Store:
             turns=self.rows("SELECT count(*) FROM turns")[0][0],
             rounds=self.rows("SELECT count(*) FROM rounds")[0][0],
             new_labels=new[0][0],
+            to_label=unlabelled[0][0],
             last_label=self.rows("SELECT coalesce(max(id), 0) FROM labels")[0][0],
         )
 

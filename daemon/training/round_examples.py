@@ -13,6 +13,7 @@ from engines.jobs.messages import Example
 
 from ..store.label_audit import contradicted, shared_texts
 from ..store.label_check import LabelFault, label_fault
+from ..store.records import FIRST_USER
 from ..store.store import Store, is_holdout
 from .selection import Bound, Bounds, by_turns, spread, within
 
@@ -27,15 +28,20 @@ _ENOUGH_JUDGED = 16
 are fewer, utterances that share their text with a trained one judge too: for a user who always asks
 the same things, what matters is how well these are heard."""
 
-_CHOSEN = """
+_COUNT = """
+(l.origin != 'recognised' OR l.confidence >= ?1) AND (u.user = ?2 OR
+(u.user_by = 'unclear' AND u.served = ?2 AND l.origin = 'corrected'))
+"""
+"""Condition for the labels of a user that count: of utterances that are known to be theirs. If it
+is not known whose voice it is, it is theirs if it was corrected while they were served."""
+_CHOSEN = f"""
 SELECT u.id, l.id, l.origin FROM utterances u JOIN labels l ON l.id = u.label
-WHERE l.origin != 'recognised' OR l.confidence >= ? ORDER BY u.id
-"""
-_TEXTS = """
+WHERE {_COUNT} ORDER BY u.id
+"""  # noqa: S608 (conditions of this program)
+_TEXTS = f"""
 SELECT l.text, sum(u.holdout), count(*) FROM utterances u JOIN labels l ON l.id = u.label
-WHERE l.text IN (SELECT value FROM json_each(?)) AND (l.origin != 'recognised' OR l.confidence >= ?)
-GROUP BY l.text
-"""
+WHERE l.text IN (SELECT value FROM json_each(?3)) AND {_COUNT} GROUP BY l.text
+"""  # noqa: S608
 """Counts how often each text is held out and how often it was said, among all that is stored. The
 examples of a round cannot tell, because a round takes more of the held-out utterances."""
 _ABOUT = """
@@ -45,10 +51,10 @@ JOIN labels l ON l.id = wanted.value JOIN utterances u ON u.id = l.utterance ORD
 
 
 def round_examples(
-    store: Store, bounds: Bounds, min_confidence: float
+    store: Store, bounds: Bounds, min_confidence: float, user: int = FIRST_USER
 ) -> tuple[list[Example], dict[str, int]]:
-    """Return the examples that a round learns from and is judged by, sorted by id, and for each
-    fault how many labels were left out because they cannot be true.
+    """Return the examples that a round of `user` learns from and is judged by, sorted by id, and
+    for each fault how many labels were left out because they cannot be true.
 
     Recognised labels below `min_confidence` are left out, and so are utterances that lost their
     audio, which is logged. No text is both trained on and judged by, unless there would be nothing
@@ -58,8 +64,8 @@ def round_examples(
         (new, confirmed): [] for new in (True, False) for confirmed in (True, False)
     }
     judged: dict[bool, list[int]] = {True: [], False: []}
-    last_learnt = store.history.last_learnt_label()
-    for utterance, label, origin in store.rows(_CHOSEN, min_confidence):
+    last_learnt = store.history.last_learnt_label(user)
+    for utterance, label, origin in store.rows(_CHOSEN, min_confidence, user):
         confirmed = origin != "recognised"
         if is_holdout(utterance):
             judged[confirmed].append(label)
@@ -79,7 +85,7 @@ def round_examples(
         _described(store, judged[False], bounds.recognised),
     )
     texts = {example.text for some in (new, older, sure, recognised) for example in some}
-    shared = shared_texts(store.rows(_TEXTS, json.dumps(list(texts)), min_confidence))
+    shared = shared_texts(store.rows(_TEXTS, min_confidence, user, json.dumps(list(texts))))
     parts = [
         _usable(store, list(by_turns(new, older)), bounds.learnt, shared.judged, 1),
         _usable(store, sure, bounds.judged, shared.learnt, _ENOUGH_JUDGED),

@@ -19,8 +19,11 @@ from ..store.faulty_labels import FaultyLabels
 from ..store.label_audit import told_left_out
 from ..store.label_check import LabelFault
 from ..store.labelling import Labeller
-from ..store.records import Round
+from ..store.records import Counts, Round
 from ..store.store import DATABASE, Store
+from ..users.places import generations_of
+from ..users.recognition import VoiceRecognition
+from ..users.users import Users
 from .idle import Limits, Snapshot
 from .round_examples import round_examples
 from .rounds import RoundRecord
@@ -30,8 +33,8 @@ from .sensors import read_board
 logger = logging.getLogger(__name__)
 
 LABELLED_FIRST = 64
-"""Number of utterances that are labelled before a round begins, for which it waits. Others are
-labelled while nobody needs the machine."""
+"""Number of utterances whose voice is told, and that are labelled, before a round begins, for which
+it waits. Others are while nobody needs the machine."""
 
 
 class RoundInputs:
@@ -43,6 +46,8 @@ class RoundInputs:
         store: Store,
         consent: Consent,
         attention: Attention,
+        users: Users,
+        recognition: VoiceRecognition,
         labeller: Labeller,
         engines: EngineFiles,
         general: list[Example],
@@ -52,49 +57,70 @@ class RoundInputs:
         self._store = store
         self._consent = consent
         self._attention = attention
+        self._users = users
+        self._recognition = recognition
         self._labeller = labeller
         self._engines = engines
         self._general = general
         self._clocks = clocks
         self._faulty_labels = FaultyLabels(store, settings.adapt.label_confidence)
         self._labels_at_start = 0
+        self._user = users.served.id
 
     def snapshot(self) -> Snapshot:
         """Return the state of the machine and of the history, as they are now."""
         self._faulty_labels.found()  # checks a part of the labels each time
-        counts = self._store.counts(self._settings.adapt.label_confidence)
+        self._user, counts = self._next_user()
         return Snapshot(
             board=read_board(self._settings.state_dir),
             labelled_utterances=counts.utterances - counts.unlabelled,
             new_utterances=counts.new_labels,
             speaking=self._attention.needed,
             seconds_since_speech=self._attention.quiet_seconds(),
-            seconds_since_round=self._store.history.seconds_since_round(),
+            seconds_since_round=self._store.history.seconds_since_round(self._user),
             paused=not self._settings.idle.enabled,
             agreed=self._consent.agreed,
-            in_shadow=number_in_shadow(self._settings.generations),
+            in_shadow=number_in_shadow(generations_of(self._settings.generations, self._user)),
             minute_of_day=_minute_of_day(self._clocks.wall()),
         )
 
-    def build_job(self, number: int, parent: int, folder: Path) -> AdaptJob:
-        """Make the job of a round. Raises AttuneError if there is nothing to learn from."""
+    @property
+    def user(self) -> int:
+        """The user whom the last snapshot was about: the one with most to learn from, or, if others
+        have no more, who is served."""
+        return self._user
+
+    def _next_user(self) -> tuple[int, Counts]:
+        served = self._users.served.id
+        counts = {
+            user.id: self._store.counts(self._settings.adapt.label_confidence, user.id)
+            for user in self._users.all
+        }
+        return max(counts.items(), key=lambda one: (one[1].new_labels, one[0] == served))
+
+    def build_job(self, number: int, parent: int, folder: Path, user: int) -> AdaptJob:
+        """Make the job of a round of `user`. Raises AttuneError if there is nothing to learn
+        from."""
+        self._recognition.tell(LABELLED_FIRST)
         self._labeller.label(LABELLED_FIRST)
         self._labels_at_start = self._store.counts().last_label
-        return self._job(number, parent, folder)
+        return self._job(number, parent, folder, user)
 
     def planned_job(self) -> AdaptJob:
         """Make the job that a round would have now, to be planned and not run. Raises AttuneError
         as `build_job` does."""
-        return self._job(0, 0, self._settings.state_dir)
+        return self._job(0, 0, self._settings.state_dir, self._users.served.id)
 
-    def _job(self, number: int, parent: int, folder: Path) -> AdaptJob:
+    def _job(self, number: int, parent: int, folder: Path, user: int) -> AdaptJob:
         settings = self._settings
         if not settings.adapt.recogniser_seconds and not trains_projector(settings, parent):
             raise AttuneError(
                 "there is nothing that a round could train: set adapt.recogniser_seconds above 0"
             )
         bounds = bounds_of(settings.adapt.training_seconds)
-        examples, left_out = round_examples(self._store, bounds, settings.adapt.label_confidence)
+        examples, left_out = round_examples(
+            self._store, bounds, settings.adapt.label_confidence, user
+        )
         if not any(not example.holdout for example in examples):
             raise AttuneError(_nothing_to_learn(left_out))
         return AdaptJob(
@@ -102,6 +128,7 @@ class RoundInputs:
             generations=settings.generations,
             number=number,
             parent=parent,
+            user=user,
             engines=self._engines,
             features=settings.cache_dir / "features",
             examples=examples,
@@ -140,6 +167,7 @@ class RoundInputs:
                 ended.outcome,
                 ended.reason,
                 self._labels_at_start,
+                ended.user,
             )
         )
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.generations.pointers import usable
 from engines.jobs.messages import AdaptJob, Progress
 
 from ..jobs.child import Child, Outcome
@@ -68,17 +67,17 @@ class RoundRunner:
     def __init__(
         self,
         rounds: Rounds,
-        build_job: Callable[[int, int, Path], AdaptJob],
-        moves: Moves,
+        build_job: Callable[[int, int, Path, int], AdaptJob],
+        moves: Callable[[int], Moves],
         guard: MemoryGuard | None,
         preemption: Preemption,
         status: CurrentStatus,
         signals: Signals,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`build_job(number, parent, folder)` gathers the examples of a round, or raises
-        AttuneError with the reason why there is none. Without a `guard`, the memory of a round is
-        not limited."""
+        """`build_job(number, parent, folder, user)` gathers the examples of a round, or raises
+        AttuneError with the reason why there is none; `moves` returns those of a user. Without a
+        `guard`, the memory of a round is not limited."""
         self._rounds = rounds
         self._build_job = build_job
         self._moves = moves
@@ -89,14 +88,17 @@ class RoundRunner:
         self._clock = clock
         self._most_used_bytes = 0
 
-    def train(self, number: int, anew: bool, may_go_on: Callable[[], Decision]) -> TrainedRound:
-        """Train generation `number`; with `anew`, not from the checkpoint of an earlier round.
+    def train(
+        self, number: int, user: int, anew: bool, may_go_on: Callable[[], Decision]
+    ) -> TrainedRound:
+        """Train generation `number` of `user`; with `anew`, not from the checkpoint of an earlier
+        round.
 
         The child is stopped if `may_go_on` says no. If it had to free its memory, it is started
         again in the same round. Raises AttuneError if there is no generation to start from, nothing
         to learn from, or too little memory, and OSError if the disk is full.
         """
-        job = self._new_job(number, anew)
+        job = self._new_job(number, user, anew)
         self._most_used_bytes = 0
         try:
             while True:
@@ -115,9 +117,9 @@ class RoundRunner:
             if self._guard is not None and not self._signals.stopping.is_set():
                 self._guard.need_models()
 
-    def _new_job(self, number: int, anew: bool) -> AdaptJob:
-        rounds = self._rounds
-        parent, reasons = usable(rounds.generations)
+    def _new_job(self, number: int, user: int, anew: bool) -> AdaptJob:
+        rounds, moves = self._rounds, self._moves(user)
+        parent, reasons = moves.usable()
         if parent is None:
             raise AttuneError(
                 f"no generation in {rounds.generations} to start from:"
@@ -125,8 +127,8 @@ class RoundRunner:
             )
         for reason in reasons:
             _log.warning("a round starts from generation %04d: %s", parent.number, reason)
-        self._moves.sweep()  # no child is writing now: temporary files there are of a killed one
-        job = self._build_job(number, parent.number, job_folder(rounds.jobs, number))
+        moves.sweep()  # no child is writing now: temporary files there are of a killed one
+        job = self._build_job(number, parent.number, job_folder(rounds.jobs, number), user)
         prepare(job, rounds.jobs, anew=anew)
         return job
 

@@ -21,7 +21,7 @@ from engines.jobs.messages import AdaptJob
 
 from ..jobs.child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
 from ..jobs.launch import Launch, as_child
-from ..store.records import RoundOutcome
+from ..store.records import FIRST_USER, RoundOutcome
 from .idle import Limits
 
 JOB_NAME = "job.json"
@@ -46,6 +46,8 @@ class RoundRecord:
     peak_bytes: int
     generation: int | None
     """The generation that the round wrote; None if it wrote none."""
+    user: int = FIRST_USER
+    """The user whose round it was."""
 
 
 @dataclass(frozen=True)

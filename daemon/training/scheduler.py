@@ -22,7 +22,7 @@ from ..events.bus import Events
 from ..events.learning import AdaptationStatus
 from ..promotion.promote import promote_or_refuse
 from ..serving.moves import Moves
-from ..store.records import RoundOutcome
+from ..store.records import FIRST_USER, RoundOutcome
 from .idle import Decision, Limits, Snapshot, agreed, decide, may_go_on, may_start
 from .memory_guard import MemoryGuard
 from .preemption import Preemption
@@ -45,8 +45,9 @@ class RoundScheduler:
         rounds: Rounds,
         *,
         snapshot: Callable[[], Snapshot],
-        build_job: Callable[[int, int, Path], AdaptJob],
-        moves: Moves,
+        build_job: Callable[[int, int, Path, int], AdaptJob],
+        moves: Callable[[int], Moves],
+        whose: Callable[[], int] = lambda: FIRST_USER,
         events: Events,
         record: Callable[[RoundRecord], None] = lambda record: None,
         guard: MemoryGuard | None = None,
@@ -55,13 +56,14 @@ class RoundScheduler:
     ) -> None:
         """`build_job` and `guard` are those of RoundRunner.
 
-        `snapshot` need not know of failures, which the scheduler counts. `moves` makes a candidate
-        current. All three, and `record`, are called from the scheduler's thread. Every change of
-        status is published in `events` as AdaptationChanged.
-        """
+        `snapshot` need not know of failures, which the scheduler counts; `whose` returns the user
+        whom it is about. `moves` returns what makes a candidate of a user current. All four, and
+        `record`, are called from the scheduler's thread. Every change of status is published in
+        `events` as AdaptationChanged."""
         self._rounds = rounds
         self._snapshot = snapshot
         self._moves = moves
+        self._whose = whose
         self._record = record
         self._clock = clock
         self._wall_clock = wall_clock
@@ -205,10 +207,11 @@ class RoundScheduler:
     def _round(self, requested: bool) -> None:
         started_at = self._wall_clock()
         self._status.change(round_started_at=started_at)
-        number = next_number(self._rounds.generations)
+        number, user = next_number(self._rounds.generations), self._whose()
         try:
             trained = self._runner.train(
                 number,
+                user,
                 anew=self._failures_of_job >= FRESH_AFTER_FAILURES,
                 may_go_on=lambda: self._decide(may_go_on, requested),
             )
@@ -216,7 +219,9 @@ class RoundScheduler:
             ended: RoundOutcome = "cancelled" if self._signals.given_up else "failed"
             self._failures_of_job += ended == "failed"
             self._finish(
-                RoundRecord(number, started_at, self._wall_clock(), ended, str(error), 0.0, 0, None)
+                RoundRecord(
+                    number, started_at, self._wall_clock(), ended, str(error), 0.0, 0, None, user
+                )
             )
             return
         candidate = unjudged(self._rounds.jobs, self._rounds.generations)
@@ -224,10 +229,10 @@ class RoundScheduler:
         if candidate is not None and candidate.number == number:
             self._judge(candidate, started_at, trained.peak_bytes)
         else:
-            self._finish_without_candidate(number, started_at, trained)
+            self._finish_without_candidate(number, user, started_at, trained)
 
     def _finish_without_candidate(
-        self, number: int, started_at: float, trained: TrainedRound
+        self, number: int, user: int, started_at: float, trained: TrainedRound
     ) -> None:
         """Finish a round that wrote no generation: it refused its labels, was stopped, or
         failed."""
@@ -251,6 +256,7 @@ class RoundScheduler:
                 trained.running_seconds,
                 trained.peak_bytes,
                 None,
+                user,
             )
         )
 
@@ -266,7 +272,9 @@ class RoundScheduler:
         self._tell(state="judging", number=candidate.number)
         outcome: RoundOutcome = "refused"
         if (agreed := self._agreed()).run:
-            outcome, reason = promote_or_refuse(candidate, self._rounds.shadow_turns, self._moves)
+            outcome, reason = promote_or_refuse(
+                candidate, self._rounds.shadow_turns, self._moves(candidate.card.user)
+            )
         else:
             reason = f"refused: {agreed.reason}"
         clear(self._rounds.jobs, candidate.number)
@@ -283,6 +291,7 @@ class RoundScheduler:
                 seconds,
                 peak_bytes,
                 candidate.number,
+                candidate.card.user,
             )
         )
 

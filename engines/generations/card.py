@@ -58,6 +58,8 @@ class Card(Frozen):
     number: int
     parent: int | None
     """The number of the generation whose weights it started from; None for the base."""
+    user: int = 1
+    """The user whose voice it learnt."""
     created_at: str
     """The time of its making, in ISO 8601, UTC."""
     recipe: str

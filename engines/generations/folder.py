@@ -157,13 +157,13 @@ def list_generations(root: Path) -> list[Generation | Damaged]:
     return [_read_or_damaged(folder) for folder in _folders(root)]
 
 
-def judged_against(root: Path, number: int) -> list[Card]:
-    """The cards of the whole generations that were trained from `number`, and so judged against it,
-    in ascending order."""
+def judged_against(root: Path, number: int, user: int = 1) -> list[Card]:
+    """The cards of the whole generations of `user` that were trained from `number`, and so judged
+    against it, in ascending order."""
     return [
         found.card
         for found in list_generations(root)
-        if isinstance(found, Generation) and found.card.parent == number
+        if isinstance(found, Generation) and found.card.parent == number and found.card.user == user
     ]
 
 

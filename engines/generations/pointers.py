@@ -2,7 +2,8 @@
 tried in shadow. Knows no verdict.
 
 They are relative symbolic links beside the folder of generations, so that a state folder can be
-moved or copied.
+moved or copied. Each further user has pointers of their own, in a folder with a link named
+`generations` to that folder, which stands for it here as `root`.
 """
 
 import os
@@ -15,6 +16,15 @@ from ..files import point_atomically, sync_folder
 from .folder import BASE, FOLDER, Generation, read_generation
 
 Pointer = Literal["current", "previous", "shadow"]
+
+
+def make_view(generations: Path, root: Path) -> Path:
+    """Make `root` a link to the folder `generations`, beside which there may be other pointers.
+    Returns `root`. Raises OSError."""
+    if not root.is_symlink():
+        root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        point_atomically(root, os.path.relpath(generations, root.parent))
+    return root
 
 
 def current(root: Path) -> Generation | None:
@@ -37,7 +47,7 @@ def promote(root: Path, number: int) -> Generation:
     Killed between its two renames it leaves the old generation current. Promoting the current
     generation changes nothing.
     """
-    chosen = read_generation(root / f"{number:04d}")
+    chosen = read_generation(_folder(root) / f"{number:04d}")
     old = _number_before(root)
     if old == number and _target(root, "current") is not None:
         return chosen
@@ -105,7 +115,7 @@ def usable(root: Path) -> tuple[Generation | None, list[str]]:
                 return found, reasons
         except AttuneError as error:
             reasons.append(str(error))
-    base = root / f"{BASE:04d}"
+    base = _folder(root) / f"{BASE:04d}"
     if base.exists():
         try:
             return read_generation(base), reasons
@@ -122,7 +132,7 @@ def newest_other(root: Path, numbers: Collection[int]) -> int | None:
     while found is not None and found.number in numbers:
         parent = found.card.parent
         try:
-            found = None if parent is None else read_generation(root / f"{parent:04d}")
+            found = None if parent is None else read_generation(_folder(root) / f"{parent:04d}")
         except AttuneError:
             found = None  # it was dropped, or is damaged
     if found is not None:
@@ -170,7 +180,7 @@ def put_in_shadow(root: Path, number: int) -> Generation:
 
     Raises AttuneError, with the pointer as it was, where the generation is missing or damaged.
     """
-    chosen = read_generation(root / f"{number:04d}")
+    chosen = read_generation(_folder(root) / f"{number:04d}")
     _point(root, "shadow", number)
     return chosen
 
@@ -192,7 +202,7 @@ def _number_before(root: Path) -> int | None:
     try:
         old = current(root)
         if old is None and (root / f"{BASE:04d}").exists():
-            old = read_generation(root / f"{BASE:04d}")
+            old = read_generation(_folder(root) / f"{BASE:04d}")
     except AttuneError:
         return None  # a damaged generation is no place to go back to: the older `previous` stays
     return old.number if old else None
@@ -213,7 +223,14 @@ def _target(root: Path, pointer: Pointer) -> Path | None:
             f"{link} points to {target}, no generation in {root}; choose one with `attune"
             " generations promote`"
         )
-    return root.parent / target
+    return _folder(root) / target[len(root.name) + 1 :]
+
+
+def _folder(root: Path) -> Path:
+    """The folder of generations itself: what is encrypted is known by its path."""
+    if not root.is_symlink():
+        return root
+    return Path(os.path.normpath(root.parent / os.readlink(root)))
 
 
 def _link(path: Path) -> str | None:

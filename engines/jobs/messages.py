@@ -123,6 +123,8 @@ class AdaptJob(JobBase):
     """The number of the generation to write."""
     parent: int
     """The number of the generation to start from."""
+    user: int = 1
+    """The user whose voice is learnt."""
     engines: EngineFiles
     features: Path
     """The cache of encoder frames."""

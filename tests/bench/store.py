@@ -122,8 +122,8 @@ def fill(folder: Path, size: int) -> None:
     ids = [hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(size)]
     with store.writing() as connection:
         connection.executemany(
-            "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout) VALUES (?,"
-            " 1.0, 3.0, 'microphone', ?, ?)",
+            "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout, user,"
+            " user_by) VALUES (?, 1.0, 3.0, 'microphone', ?, ?, 1, 'voice')",
             ((one, f"{one}.flac", is_holdout(one)) for one in ids),
         )
         connection.executemany(

@@ -34,6 +34,7 @@ from daemon.store.sqlite import sqlite3
 from daemon.store.store import Store
 from daemon.training.idle import Board, Snapshot, decide
 from daemon.training.round_inputs import RoundInputs
+from daemon.users.users import Users
 from tests.support.fakes import tone
 from tests.support.idle_limits import limits
 from tests.support.simulated_time import Time
@@ -307,6 +308,8 @@ def test_hours_cannot_be_kept_by_a_clock_that_was_never_set(
             home.store,
             Consent(home.store),
             Attention(),
+            Users(home.store),
+            nothing,
             nothing,
             nothing,
             [],

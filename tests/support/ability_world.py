@@ -23,12 +23,27 @@ from daemon.privacy.keeping import Keeping
 from daemon.privacy.private_time import PrivateTime
 from daemon.privacy.receipts import Receipts
 from daemon.store.store import Store
+from daemon.users.users import User, Users
 from engines.errors import AttuneError
 from engines.types import Transcript
 from tests.support.simulated_time import Time
 
 BERLIN = ZoneInfo("Europe/Berlin")
 AFTERNOON = datetime(2026, 11, 30, 17, 20, tzinfo=BERLIN)
+
+
+class ServedHere:
+    """Serves whom it is told to, without models."""
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    @property
+    def now(self) -> User:
+        return self._users.served
+
+    def switch_later(self, user: User) -> None:
+        self._users.serve(user.id)
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,7 @@ class AbilityWorld:
                 self.folder / "features",
                 self.folder / "own",
                 self.folder / "backup",
+                self.folder / "users",
             ),
             Receipts(self.folder),
             lambda numbers: None,
@@ -73,12 +89,16 @@ class AbilityWorld:
             lambda: None,
         )
         self.lists = StoredLists(self.store)
+        self.users = Users(self.store)
+        self.serving = ServedHere(self.users)
         parts = Parts(
             self.store,
             Alarms(self.shelf, self.keeper),
             Keeping(self.consent, self.private, recordings=True),
             lambda: self.forgetting,
             self.lists,
+            self.users,
+            lambda: self.serving,
             lambda: self.volume,
             self._set_volume,
         )

@@ -67,7 +67,7 @@ class World:
             replace(rounds, **options),  # type: ignore[arg-type]
             snapshot=self.look,
             build_job=self.build_job,
-            moves=Moves(self.state / "generations", self.serve),
+            moves=lambda user: Moves(self.state / "generations", self.serve),
             events=self.events,
             record=self.record,
             guard=self.guard,
@@ -85,7 +85,7 @@ class World:
             raise AttuneError("the disk is full")
         self.records.put(record)
 
-    def build_job(self, number: int, parent: int, folder: Path) -> AdaptJob:
+    def build_job(self, number: int, parent: int, folder: Path, user: int) -> AdaptJob:
         if self.defective:
             raise ZeroDivisionError("a defect")
         return make_job(self.state).model_copy(

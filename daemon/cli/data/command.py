@@ -70,6 +70,7 @@ def list_kept(
             datetime.fromtimestamp(one.created_at).strftime("%Y-%m-%d %H:%M"),
             f"{one.seconds:.1f} s",
             one.origin or one.source,
+            one.user,
             one.text,
         )
         for one in found.utterances
@@ -77,7 +78,7 @@ def list_kept(
     if not rows:
         console.print("nothing of that is kept")
         return
-    headings = ("utterance", "when", "length", "by", "text")
+    headings = ("utterance", "when", "length", "by", "voice", "text")
     console.print(Sheet(headings, rows, sentences=("text",)))
     if found.more:
         console.print(f"and {found.more} more; --most shows more of them", highlight=False)
@@ -179,6 +180,12 @@ def forget(
     word: Annotated[
         str, typer.Option("--word", help="Everything in which this word or phrase is.")
     ] = "",
+    user: Annotated[
+        str | None, typer.Option("--user", help="All of one user, and the user.")
+    ] = None,
+    strangers: Annotated[
+        bool, typer.Option("--strangers", help="All recordings of voices that are no user's.")
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="Everything that was ever said, and learnt.")
     ] = False,
@@ -192,10 +199,11 @@ def forget(
     withdrawn, an earlier state serves, and Attune learns again without them. A signed receipt says
     what went. It cannot be undone.
     """
-    given = [utterances, turn, last, since or until, word, everything]
+    given = [utterances, turn, last, since or until, word, user, strangers, everything]
     if sum(map(bool, given)) != 1:
         raise AttuneError(
-            "name recordings, or give one of --turn, --last, --since and --until, --word and --all"
+            "name recordings, or give one of --turn, --last, --since and --until, --word, --user,"
+            " --strangers and --all"
         )
     wanted = Forget(
         utterances=tuple(map(_checked, utterances or ())),
@@ -203,6 +211,8 @@ def forget(
         since=read_time(since),
         until=read_time(until),
         word=word,
+        user=user,
+        strangers=strangers,
         everything=everything,
         only_plan=True,
     )
@@ -214,7 +224,7 @@ def forget(
         console.print(escape(_told(planned)), highlight=False, soft_wrap=True)
     if plan:
         return
-    if not (planned.utterances or planned.turns or planned.others):
+    if not (planned.utterances or planned.turns or planned.others or user):
         raise AttuneError("nothing of that is kept, so there is nothing to forget")
     if not yes:
         if not sys.stdin.isatty():

@@ -17,6 +17,7 @@ from daemon.privacy.consent import Consent
 from daemon.privacy.keeping import Keeping
 from daemon.privacy.private_time import PrivateTime
 from daemon.store.store import Store
+from daemon.users.users import Users
 from engines.errors import AttuneError
 from tests.support.fake_home_assistant import TOKEN, fake_home_assistant
 from tests.support.running_daemon import make_settings
@@ -50,6 +51,8 @@ def made(folder: Path, **settings: Any) -> OwnAbilities:
             wanted,
             store,
             keeping,
+            lambda: forgetting,
+            Users(store),
             lambda: forgetting,
             None,
             Attention(),

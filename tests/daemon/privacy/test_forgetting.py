@@ -32,6 +32,7 @@ from tests.support.ability_world import BERLIN, AbilityWorld
 from tests.support.content import containing
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Daemon, Start, enroll, folder, start
+from tests.support.stored_labels import said_by_first_user
 
 __all__ = ["folder", "start"]
 
@@ -69,6 +70,7 @@ class State:
             folder / "cache" / "features",
             folder / "wake" / "own.safetensors",
             folder / BACKUP,
+            folder / "users",
         )
         write_base(self.places.generations)
         with closing(Store(folder)) as store:
@@ -103,6 +105,7 @@ class State:
         store.add_label(utterance, text, "corrected")
         turn = Turn(utterance, "cascade", text, f"You said {text}.", 1.0, 2.0, None, 100.0)
         store.history.add_turn(turn)
+        said_by_first_user(store)
         return utterance
 
     def forgetting(
@@ -200,6 +203,7 @@ def test_a_round_without_it_is_due(state: State) -> None:
         state.forgetting(store).forget(Scope(everything=True))
         utterance = store.add_utterance(tone(1.0, 500), "microphone")
         store.add_label(utterance.id, "something new", "corrected")
+        said_by_first_user(store)
         assert store.counts().new_labels == 1
 
 

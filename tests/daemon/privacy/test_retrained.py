@@ -105,7 +105,14 @@ def test_it_equals_what_learning_without_it_gives(
         promote(root, 1)
         receipt = Forgetting(
             store,
-            Places(root, once / "jobs", once / "features", once / "own", once / "backup"),
+            Places(
+                root,
+                once / "jobs",
+                once / "features",
+                once / "own",
+                once / "backup",
+                once / "users",
+            ),
             Receipts(once),
             withdrawing(Moves(root, lambda _: None)),
             nullcontext,

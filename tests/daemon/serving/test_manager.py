@@ -21,6 +21,7 @@ from daemon.serving.moves import Moves
 from daemon.store.personal_vocabulary import PersonalVocabulary
 from daemon.store.records import Use
 from daemon.store.store import Store
+from daemon.users.users import Users
 from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import Generation, write_generation
@@ -57,7 +58,12 @@ class House:
 
     def __post_init__(self) -> None:
         self.manager = ModelManager(
-            self.settings, self.open_models, self.store, PersonalVocabulary(self.store), Events()
+            self.settings,
+            self.open_models,
+            self.store,
+            Users(self.store),
+            PersonalVocabulary(self.store),
+            Events(),
         )
 
     @property

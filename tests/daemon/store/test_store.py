@@ -27,7 +27,7 @@ from engines.errors import AttuneError
 from engines.jobs.messages import Origin
 from tests.support.database import connect
 from tests.support.fakes import tone
-from tests.support.stored_labels import labelled
+from tests.support.stored_labels import labelled, said_by_first_user
 
 NEWEST = len(list(MIGRATIONS.glob("*.sql")))
 
@@ -85,6 +85,7 @@ def test_doubtful_labels_are_not_learnt_from_but_count_as_labels(tmp_path: Path)
     )
     store.add_label(sure.id, "yes", "recognised", 0.9)
     store.add_label(doubtful.id, "perhaps", "recognised", 0.5)
+    said_by_first_user(store)
     assert [example.id for example in labelled(store, min_confidence=0.85)] == [sure.id]
     assert [utterance.id for utterance in store.missing_labels()] == [none.id]
     assert store.counts(min_confidence=0.85).new_labels == 1
@@ -127,10 +128,11 @@ def test_counts_are_those_of_the_labels_that_count(labels: list[tuple[int, Origi
             assert sum(store.counts().labels_by_origin.values()) == len(
                 {ids[p] for p, _, _ in labels[: number + 1]}
             )
+        said_by_first_user(store)
         counts = store.counts(min_confidence=0.85)
         chosen = store.rows("SELECT origin, count(*) FROM chosen_labels GROUP BY origin")
         assert counts.labels_by_origin == dict(chosen)
-        assert counts.unlabelled == len(store.missing_labels())
+        assert counts.to_label == len(store.missing_labels())
         learnt = (
             "SELECT count(*) FROM chosen_labels WHERE origin != 'recognised' OR confidence >= 0.85"
         )
@@ -331,6 +333,7 @@ def test_transcripts_that_an_older_version_cut_off_are_made_anew(tmp_path: Path)
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio" / "0.flac").touch()
     store = Store(tmp_path)
+    said_by_first_user(store)
     assert store.counts().labels_by_origin == {"enrolled": 1, "recognised": 1}
     assert [utterance.id for utterance in store.missing_labels()] == [f"{0:032}"]
     store.close()

@@ -11,6 +11,7 @@ from engines.generations.folder import write_generation
 from engines.jobs.messages import AdaptJob
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Start, folder, start
+from tests.support.stored_labels import said_by_first_user
 
 __all__ = ["folder", "start"]
 
@@ -71,6 +72,7 @@ def test_a_recognised_text_is_learnt_from_only_as_far_as_such_are_proven(
     store.add_label(learnt_from[0], "confirmed", "corrected")
     store.add_label(learnt_from[1], "sure", "recognised", 0.9)
     store.add_label(learnt_from[2], "unsure", "recognised", 0.7)
+    said_by_first_user(store)
     store.close()
     job = start(adapt__min_confidence=least).app.parts.inputs.planned_job()
     assert {example.text for example in job.examples} == {"confirmed"} | learnt

@@ -90,9 +90,9 @@ class House:
         ids = [f"{(number * 2654435761) % 2**32:08x}{number:024x}" for number in numbers]
         with self.store.writing() as connection:
             rows = [(one, 0.0, seconds, "file", f"{one}.flac", is_holdout(one)) for one in ids]
-            columns = "(id, created_at, seconds, source, audio, holdout, service_at)"
+            columns = "(id, created_at, seconds, source, audio, holdout, service_at, user, user_by)"
             connection.executemany(
-                f"INSERT INTO utterances {columns} VALUES (?, ?, ?, ?, ?, ?, 0.0)", rows
+                f"INSERT INTO utterances {columns} VALUES (?, ?, ?, ?, ?, ?, 0.0, 1, 'voice')", rows
             )
             labels = [
                 (one, text.format(number), origin, 0.9)

@@ -4,10 +4,10 @@ learnt from it goes, too."""
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from ..alarms.spoken_times import duration
-from ..privacy.forgetting import Forgetting
-from ..privacy.scope import Scope
-from .ability import Answer, LastTurn, Request
+from ...alarms.spoken_times import duration
+from ...privacy.forgetting import Forgetting
+from ...privacy.scope import Scope
+from ..ability import Answer, LastTurn, Request
 
 _FORGET = "(forget|delete|erase|wipe|remove|clear)"
 _ALL = "(everything|all|anything|what|whatever) [that] [i|you|we|was|has been|have|has]"

@@ -3,14 +3,14 @@ while, if the user says so."""
 
 from collections.abc import Callable
 
-from ..alarms.spoken_times import duration, said_duration
-from ..privacy.consent import QUESTION, Consent
-from ..privacy.forgetting import Forgetting
-from ..privacy.keeping import Keeping
-from ..store.store import Store
+from ...alarms.spoken_times import duration, said_duration
+from ...privacy.consent import QUESTION, Consent
+from ...privacy.forgetting import Forgetting
+from ...privacy.keeping import Keeping
+from ...store.store import Store
+from ..ability import Ability, Answer, Request
+from ..keywords.itself import privacy_wanted
 from . import forget
-from .ability import Ability, Answer, Request
-from .keywords.itself import privacy_wanted
 
 _USUAL_SECONDS = 3600
 _NOTHING_KEPT = "No. I keep nothing of what you say."

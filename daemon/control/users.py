@@ -1,0 +1,118 @@
+"""Carries out the requests about users."""
+
+from engines.errors import AttuneError
+
+from ..conversation.conversation import Conversation
+from ..events.event import Event
+from ..events.users import UsersListed, UserStatus, UtterancesMoved
+from ..privacy.scope import Scope, find
+from ..serving.manager import ModelManager
+from ..serving.served_user import ServedUser
+from ..store.store import Store
+from ..users.moving import assign, merge, split
+from ..users.recognition import VoiceRecognition
+from ..users.users import User, Users
+from . import requests
+
+_HELD = "the user {} is served; serve another first (`attune users switch`)"
+
+
+class UserHandler:
+    """The requests about users, in a running daemon."""
+
+    def __init__(
+        self,
+        store: Store,
+        users: Users,
+        served: ServedUser,
+        recognition: VoiceRecognition,
+        models: ModelManager,
+        conversation: Conversation,
+    ) -> None:
+        self._store = store
+        self._users = users
+        self._served = served
+        self._recognition = recognition
+        self._models = models
+        self._conversation = conversation
+
+    def answer(self, request: requests.ManageUsers) -> Event:
+        """Carry out a request. Raises AttuneError if it cannot be."""
+        name, to = request.name or "", request.to or ""
+        match request.action:
+            case "add":
+                self._users.add(name)
+            case "rename":
+                self._users.rename(self._users.named(name).id, to)
+            case "serve":
+                self.serve(self._users.named(name))
+            case "merge":
+                return self._merge(self._users.named(name), self._users.named(to))
+            case "split":
+                return self._split(self._users.named(name), to, request.utterances)
+            case "list":
+                pass
+        return self.listed()
+
+    def assign(self, request: requests.AssignUtterances) -> Event:
+        """Note whose voice recordings are. Raises AttuneError if there is no such user or
+        recording."""
+        user = None if request.user is None else self._users.named(request.user)
+        count = assign(
+            self._store, self._whole(request.utterances), None if user is None else user.id
+        )
+        return UtterancesMoved(name="" if user is None else user.name, count=count)
+
+    def serve(self, user: User) -> None:
+        """Serve `user` from now on. Raises AttuneError if that cannot be stored."""
+        if self._served.switch(user):
+            self._conversation.forget_all()
+
+    def listed(self) -> UsersListed:
+        """Return every user, and what is known of their voices."""
+        rows = self._store.rows(
+            "SELECT coalesce(user, 0), coalesce(user_by, ''), count(*) FROM utterances GROUP BY 1,"
+            " 2"
+        )
+        counts = {(user, by): count for user, by, count in rows}
+        return UsersListed(
+            users=tuple(self._status(user, counts) for user in self._users.all),
+            strangers=counts.get((0, "voice"), 0) + counts.get((0, "hand"), 0),
+            unclear=counts.get((0, "unclear"), 0),
+            not_looked_at=counts.get((0, ""), 0),
+            by_voice=self._served.by_voice,
+        )
+
+    def _status(self, user: User, counts: dict[tuple[int, str], int]) -> UserStatus:
+        generation, _ = self._models.moves_of(user.id).usable()
+        return UserStatus(
+            name=user.name,
+            served=user.id == self._users.served.id,
+            enrolled=counts.get((user.id, "enrolled"), 0) + counts.get((user.id, "hand"), 0),
+            by_voice=counts.get((user.id, "voice"), 0),
+            known_by_voice=user.id in self._recognition.profiles,
+            generation=None if generation is None else generation.number,
+            since=user.created_at,
+            doubtful=self._recognition.doubtful(user.id),
+        )
+
+    def _merge(self, gone: User, into: User) -> Event:
+        if self._users.is_first(gone):
+            raise AttuneError(
+                f"{gone.name} is the first user, who stays; merge {into.name} into {gone.name}"
+            )
+        if gone.id == self._users.served.id:
+            self.serve(into)
+        count = merge(self._store, self._users, gone, into)
+        self._recognition.tell(0)
+        return UtterancesMoved(name=into.name, count=count)
+
+    def _split(self, user: User, name: str, examples: tuple[str, ...]) -> Event:
+        whole = self._whole(examples)
+        new = next((one for one in self._users.all if one.name == name), None)
+        count = split(self._store, user, whole, lambda: (new or self._users.add(name)).id)
+        self._recognition.tell(0)
+        return UtterancesMoved(name=name, count=count)
+
+    def _whole(self, names: tuple[str, ...]) -> list[str]:
+        return list(find(self._store, Scope(utterances=names)).utterances)

@@ -1,0 +1,1 @@
+"""The people who use Attune, and whose voice was heard."""

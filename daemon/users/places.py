@@ -1,0 +1,28 @@
+"""Where the pointers to a user's generations are."""
+
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.generations.pointers import make_view
+
+from ..store.records import FIRST_USER
+from .users import Users
+
+FOLDER = "users"
+
+
+def generations_of(generations: Path, user: int) -> Path:
+    """Return the folder of generations with the pointers of `user` beside it, made if it is not
+    there. Raises AttuneError if it cannot be."""
+    if user == FIRST_USER:
+        return generations
+    root = generations.parent / FOLDER / str(user) / generations.name
+    try:
+        return make_view(generations, root)
+    except OSError as error:
+        raise AttuneError(f"{root} cannot be made: {error.strerror}") from None
+
+
+def of_others(generations: Path, users: Users, user: int) -> list[Path]:
+    """Return what `generations_of` does for every user but one."""
+    return [generations_of(generations, other.id) for other in users.all if other.id != user]

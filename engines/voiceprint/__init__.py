@@ -1,0 +1,2 @@
+"""Voiceprints: who has spoken, by the sound of the voice. They tell people apart; they are no
+lock."""
