@@ -19,6 +19,8 @@ TESTERS ?= 2
 DEBIAN_PACKAGES := build-essential libportaudio2 espeak-ng flite fortunes asterisk-core-sounds-en-g722 asterisk-core-sounds-en
 # For the tests: a microphone without a sound card, and the word lists that the scripts of corpora draw on.
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins wordnet-base wamerican systemd dbus
+# Real people, to be told apart by their voices.
+VOICES_OF_OTHERS := asterisk-core-sounds-es-g722 asterisk-core-sounds-fr-g722 asterisk-core-sounds-it-g722 asterisk-core-sounds-ru-g722 asterisk-prompt-it-menardi-wav
 # For packages and images, built and looked at.
 IMAGE_PACKAGES := debhelper help2man pkg-config python3-venv lintian debootstrap buildah
 
@@ -126,6 +128,11 @@ bench-network: ready ## Compare HTTP and Wyoming with the control socket, and le
 .PHONY: bench-encryption
 bench-encryption: ready ## Measure what encryption costs a turn and a round (about twenty minutes)
 	$(BIN)/python -m tests.bench.encryption
+
+.PHONY: bench-voiceprint
+bench-voiceprint: TEST_PACKAGES += $(VOICES_OF_OTHERS)
+bench-voiceprint: ready ## Tell thirteen voices apart that nothing was fitted to, in five noises (about twenty minutes)
+	$(BIN)/python -m tests.bench.voiceprint
 
 .PHONY: bench-speculation
 bench-speculation: ready ## Hear 200 turns with and without answers that are begun early (about half an hour)

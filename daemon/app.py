@@ -146,6 +146,7 @@ class Parts:
     conversation: Conversation
     speaker: Speaker | None
     housekeeping: Housekeeping
+    recognition: VoiceRecognition
     inputs: RoundInputs
     scheduler: RoundScheduler
     engine_builds: EngineBuilds
@@ -430,6 +431,7 @@ def start(
         conversation=conversation,
         speaker=speaker,
         housekeeping=housekeeping,
+        recognition=recognition,
         inputs=inputs,
         scheduler=scheduler,
         engine_builds=engine_builds,

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from engines.errors import AttuneError
+from engines.voiceprint.profile import LEAST_ENROLLED
 
 from ..control.requests import AssignUtterances, ManageUsers
 from ..events.users import UsersListed, UserStatus, UtterancesMoved
@@ -115,9 +116,7 @@ def _checked(recordings: list[str]) -> tuple[str, ...]:
 
 def _show(found: UsersListed) -> None:
     rows = [_row(user) for user in found.users]
-    console.print(
-        Sheet(("user", "since", "enrolled", "by voice", "served by", ""), rows, sentences=("",))
-    )
+    console.print(Sheet(("user", "since", "recordings", "generation", ""), rows, sentences=("",)))
     others = [
         (found.strangers, "of other voices, which nothing learns from"),
         (found.unclear, "of which it is not clear whose voice they are"),
@@ -133,15 +132,18 @@ def _show(found: UsersListed) -> None:
 def _row(user: UserStatus) -> tuple[str, ...]:
     notes = ["is served"] if user.served else []
     if not user.known_by_voice:
-        notes.append("enrols three recordings to be known by voice")
+        notes.append(
+            "the voice is learnt once it is quiet"
+            if user.enrolled >= LEAST_ENROLLED
+            else f"{LEAST_ENROLLED} enrolled recordings make the voice known"
+        )
     if user.doubtful:
         names = ", ".join(name[:8] for name in user.doubtful[:3])
         notes.append(f"{counted(len(user.doubtful), 'recording')} sound otherwise: {names}")
     return (
         user.name,
         date.fromtimestamp(user.since).isoformat(),
-        str(user.enrolled),
-        str(user.by_voice),
-        "" if user.generation is None else f"generation {user.generation:04d}",
+        f"{user.enrolled}, {user.by_voice} by voice",
+        "" if user.generation is None else f"{user.generation:04d}",
         "; ".join(notes),
     )

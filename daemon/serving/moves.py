@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from engines.errors import AttuneError
-from engines.generations.folder import BASE, Generation, read_generation, sweep, withdraw
+from engines.generations.folder import BASE, Generation, folder_of, read_generation, sweep, withdraw
 from engines.generations.pointers import (
     current,
     leave,
@@ -59,6 +59,7 @@ class Moves:
         well.
         """
         self._root = root
+        self._folder = folder_of(root)
         self._serve = serve
         self._record = record
         self._lock = lock or threading.RLock()
@@ -77,7 +78,7 @@ class Moves:
         """Make generation `number` current. Raises AttuneError, and changes nothing, if it is
         damaged, cannot be served, or has learnt another user's voice."""
         with self._lock:
-            chosen = read_generation(self._root / f"{number:04d}")
+            chosen = read_generation(self._folder / f"{number:04d}")
             if number != BASE and chosen.card.user != self._user:
                 raise AttuneError(
                     f"generation {number:04d} has learnt the voice of another user; it serves only"
@@ -179,7 +180,7 @@ class Moves:
                 leave(root, numbers, newest_other(root, numbers))
             if chosen is not None and (served is None or served.number != chosen):
                 self._record(chosen, why)
-            withdraw(self._root, numbers)
+            withdraw(self._folder, numbers)
             return chosen
 
     def drop(self, number: int) -> bool:
@@ -190,7 +191,7 @@ class Moves:
                 return False
             # Renamed first, because half a folder would be a damaged generation.
             shutil.rmtree(
-                (self._root / f"{number:04d}").rename(self._root / f".{number:04d}.going")
+                (self._folder / f"{number:04d}").rename(self._folder / f".{number:04d}.going")
             )
             return True
 

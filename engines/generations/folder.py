@@ -151,6 +151,14 @@ def read_generation(folder: Path) -> Generation:
     return Generation(card.number, folder, card)
 
 
+def folder_of(root: Path) -> Path:
+    """The folder of generations itself, where `root` is a link to it: what is encrypted is known by
+    its path."""
+    if not root.is_symlink():
+        return root
+    return Path(os.path.normpath(root.parent / os.readlink(root)))
+
+
 def list_generations(root: Path) -> list[Generation | Damaged]:
     """Every numbered folder in `root`, read and checked, in ascending order; none where `root` is
     missing."""
@@ -270,7 +278,7 @@ def sweep(root: Path) -> list[Path]:
 def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
-    return sorted(path for path in root.iterdir() if FOLDER.fullmatch(path.name))
+    return sorted(path for path in folder_of(root).iterdir() if FOLDER.fullmatch(path.name))
 
 
 def _read_or_damaged(folder: Path) -> Generation | Damaged:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ..errors import AttuneError
 from ..files import point_atomically, sync_folder
-from .folder import BASE, FOLDER, Generation, read_generation
+from .folder import BASE, FOLDER, Generation, folder_of, read_generation
 
 Pointer = Literal["current", "previous", "shadow"]
 
@@ -47,7 +47,7 @@ def promote(root: Path, number: int) -> Generation:
     Killed between its two renames it leaves the old generation current. Promoting the current
     generation changes nothing.
     """
-    chosen = read_generation(_folder(root) / f"{number:04d}")
+    chosen = read_generation(folder_of(root) / f"{number:04d}")
     old = _number_before(root)
     if old == number and _target(root, "current") is not None:
         return chosen
@@ -115,7 +115,7 @@ def usable(root: Path) -> tuple[Generation | None, list[str]]:
                 return found, reasons
         except AttuneError as error:
             reasons.append(str(error))
-    base = _folder(root) / f"{BASE:04d}"
+    base = folder_of(root) / f"{BASE:04d}"
     if base.exists():
         try:
             return read_generation(base), reasons
@@ -132,7 +132,7 @@ def newest_other(root: Path, numbers: Collection[int]) -> int | None:
     while found is not None and found.number in numbers:
         parent = found.card.parent
         try:
-            found = None if parent is None else read_generation(_folder(root) / f"{parent:04d}")
+            found = None if parent is None else read_generation(folder_of(root) / f"{parent:04d}")
         except AttuneError:
             found = None  # it was dropped, or is damaged
     if found is not None:
@@ -180,7 +180,7 @@ def put_in_shadow(root: Path, number: int) -> Generation:
 
     Raises AttuneError, with the pointer as it was, where the generation is missing or damaged.
     """
-    chosen = read_generation(_folder(root) / f"{number:04d}")
+    chosen = read_generation(folder_of(root) / f"{number:04d}")
     _point(root, "shadow", number)
     return chosen
 
@@ -202,7 +202,7 @@ def _number_before(root: Path) -> int | None:
     try:
         old = current(root)
         if old is None and (root / f"{BASE:04d}").exists():
-            old = read_generation(_folder(root) / f"{BASE:04d}")
+            old = read_generation(folder_of(root) / f"{BASE:04d}")
     except AttuneError:
         return None  # a damaged generation is no place to go back to: the older `previous` stays
     return old.number if old else None
@@ -223,14 +223,7 @@ def _target(root: Path, pointer: Pointer) -> Path | None:
             f"{link} points to {target}, no generation in {root}; choose one with `attune"
             " generations promote`"
         )
-    return _folder(root) / target[len(root.name) + 1 :]
-
-
-def _folder(root: Path) -> Path:
-    """The folder of generations itself: what is encrypted is known by its path."""
-    if not root.is_symlink():
-        return root
-    return Path(os.path.normpath(root.parent / os.readlink(root)))
+    return folder_of(root) / target[len(root.name) + 1 :]
 
 
 def _link(path: Path) -> str | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..audio.mel import HOP_SAMPLES, WINDOW_SAMPLES, mel_filters
 from ..onnx_session import open_session
@@ -26,7 +27,11 @@ _MOST_WINDOWS = 12
 _LOUDNESS = 10 ** (-30 / 20)
 """The root mean square that the model expects (-30 dB of full scale)."""
 _QUIET = 0.05
-"""A frame whose root mean square is below this share of the loudest is silence."""
+"""A frame whose root mean square is below this share of the loud ones is silence."""
+_GAP_FRAMES = 20
+_HALF = 0.5
+_LOUD_FRAMES = 20
+"""So many are louder than what counts as loud: 0.2 s, longer than a knock."""
 
 
 class VoiceprintModel:
@@ -84,6 +89,14 @@ def _spoken(samples: Float32) -> Float32:
         return samples[:0]
     frames = samples[: count * HOP_SAMPLES].reshape(count, HOP_SAMPLES)
     levels = np.sqrt(np.mean(frames**2, axis=1))
-    loud = levels > _QUIET * float(np.quantile(levels, 0.95)) if levels.any() else levels > 0
-    around = np.convolve(loud, np.ones(21), "same") > 0.5  # 0.1 s before and after
-    return frames[around].reshape(-1)
+    loudest = float(np.sort(levels)[-_LOUD_FRAMES:].min())
+    loud = (levels > _QUIET * loudest) & (levels > 0)
+    return np.asarray(frames[_closed(loud)].reshape(-1), np.float32)
+
+
+def _closed(loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`loud` [n] with gaps of up to _GAP_FRAMES filled."""
+    width = np.ones(_GAP_FRAMES + 1)
+    wide = np.convolve(np.pad(loud, _GAP_FRAMES), width, "full") > _HALF
+    narrow = np.convolve(~wide, width, "full") < _HALF
+    return np.asarray(narrow[2 * _GAP_FRAMES : 2 * _GAP_FRAMES + len(loud)])

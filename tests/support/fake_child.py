@@ -125,6 +125,7 @@ def write(job: dict[str, object], folder: Path, error_rate: float) -> None:
     card = Card(
         number=int(str(job["number"])),
         parent=int(str(job["parent"])),
+        user=int(str(job["user"])),
         created_at="2026-01-01T00:00:00+00:00",
         recipe="fake",
         learnt_from=learnt_from(job),

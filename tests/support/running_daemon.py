@@ -19,6 +19,7 @@ from daemon.control.server import Message
 from daemon.serving.models import ServingModels
 from daemon.store.store import DATABASE
 from daemon.training.idle import Board
+from daemon.users.recognition import PrintOf, open_model
 from engines.audio.recordings import write_flac
 from engines.jobs.footprints import footprints_path, write_footprints
 from tests.daemon.training.test_memory_plan import FOOTPRINTS
@@ -54,6 +55,7 @@ class Daemon:
         mode: str,
         open_models: Callable[[Settings], ServingModels],
         clocks: Clocks = REAL_TIME,
+        open_voiceprints: Callable[[], PrintOf] = open_model,
     ) -> None:
         self.settings = settings
         self.app = App(
@@ -62,6 +64,7 @@ class Daemon:
                 open_models=open_models,
                 round_command=(sys.executable, str(FAKE), mode, "0.01"),
                 clocks=clocks,
+                open_voiceprints=open_voiceprints,
             ),
         )
 
@@ -100,11 +103,14 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
             open_models: Callable[[Settings], ServingModels] = fake_models,
             clocks: Clocks = REAL_TIME,
             agreed: bool = True,
+            open_voiceprints: Callable[[], PrintOf] = open_model,
             **flags: object,
         ) -> Daemon:
             if not footprints_path(folder / "cache").exists():
                 measured(folder / "cache")
-            daemon = Daemon(make_settings(folder, **flags), mode, open_models, clocks)
+            daemon = Daemon(
+                make_settings(folder, **flags), mode, open_models, clocks, open_voiceprints
+            )
             if agreed and not (daemon.settings.state_dir / DATABASE).exists():
                 agree(daemon.settings.state_dir)
             stack.enter_context(daemon.app)
