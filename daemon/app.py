@@ -147,6 +147,7 @@ class Parts:
     speaker: Speaker | None
     housekeeping: Housekeeping
     recognition: VoiceRecognition
+    forgetting: Forgetting
     inputs: RoundInputs
     scheduler: RoundScheduler
     engine_builds: EngineBuilds
@@ -432,6 +433,7 @@ def start(
         speaker=speaker,
         housekeeping=housekeeping,
         recognition=recognition,
+        forgetting=forgetting,
         inputs=inputs,
         scheduler=scheduler,
         engine_builds=engine_builds,

@@ -146,7 +146,8 @@ def _pointers(state: Path) -> dict[str, int]:
 
 def export_plain(settings: Settings, folder: Path) -> Exported:
     """Write every recording as FLAC, and its text, to the new folder `folder`: in the layout of
-    LibriSpeech (speaker 1; a chapter for each origin of texts; `1-1.trans.txt`), with a
+    LibriSpeech (a speaker for each user, and 0 for other voices and where it is not clear; a
+    chapter for each origin of texts; `1-1.trans.txt`), with a
     `manifest.jsonl` that `attune enroll` reads, and all that is known of each in `details.jsonl`.
     What is there can be read by everybody who can read the folder. Raises AttuneError as
     `export_archive`."""
@@ -162,8 +163,9 @@ def export_plain(settings: Settings, folder: Path) -> Exported:
         with closing(Store(settings.state_dir)) as store:
             for number, (path, row) in enumerate(_plain_rows(store)):
                 chapter = 1 + _CHAPTERS.index(str(row["origin"]))
-                name = f"1-{chapter}-{number:04d}"
-                place = beside / "1" / str(chapter)
+                speaker = str(row.pop("speaker"))
+                name = f"{speaker}-{chapter}-{number:04d}"
+                place = beside / speaker / str(chapter)
                 place.mkdir(parents=True, exist_ok=True)
                 try:
                     (place / f"{name}.flac").write_bytes(read_file(path))
@@ -171,12 +173,13 @@ def export_plain(settings: Settings, folder: Path) -> Exported:
                     logger.warning("a recording is left out: %s", error)  # or forgotten meanwhile
                     continue
                 if row["text"]:
-                    with (place / f"1-{chapter}.trans.txt").open("a", encoding="utf-8") as texts:
+                    listed = place / f"{speaker}-{chapter}.trans.txt"
+                    with listed.open("a", encoding="utf-8") as texts:
                         texts.write(f"{name} {str(row['text']).upper()}\n")
-                rows.append({"audio": f"1/{chapter}/{name}.flac", **row})
+                rows.append({"audio": f"{speaker}/{chapter}/{name}.flac", **row})
         labelled = [{key: row[key] for key in ("audio", "text")} for row in rows if row["text"]]
-        for name, listed in (("manifest.jsonl", labelled), ("details.jsonl", rows)):
-            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in listed)
+        for name, listed_rows in (("manifest.jsonl", labelled), ("details.jsonl", rows)):
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in listed_rows)
             (beside / name).write_text(lines, encoding="utf-8")
         beside.rename(folder)
         sync_folder(folder.parent)
@@ -193,13 +196,15 @@ def export_plain(settings: Settings, folder: Path) -> Exported:
 def _plain_rows(store: Store) -> Iterator[tuple[Path, dict[str, object]]]:
     rows = store.rows(
         "SELECT u.audio, u.seconds, u.created_at, coalesce(c.text, ''), coalesce(u.label_origin,"
-        " ''), u.label_confidence FROM utterances u LEFT JOIN chosen_labels c ON c.utterance = u.id"
+        " ''), u.label_confidence, coalesce(u.user, 0), coalesce(s.name, '') FROM utterances u LEFT"
+        " JOIN users s ON s.id = u.user LEFT JOIN chosen_labels c ON c.utterance = u.id"
         " ORDER BY u.service_at, u.rowid"
     )
-    for audio, seconds, created_at, text, origin, confidence in rows:
+    for audio, seconds, created_at, text, origin, confidence, speaker, user in rows:
         at = datetime.fromtimestamp(created_at, UTC).isoformat(timespec="seconds")
         about = {"text": text, "seconds": seconds, "created_at": at, "origin": origin}
-        yield store.audio_folder / audio, about | {"confidence": confidence}
+        about |= {"confidence": confidence, "user": user, "speaker": speaker}
+        yield store.audio_folder / audio, about
 
 
 def _refuse_existing(path: Path) -> None:

@@ -11,6 +11,8 @@ _COUNTED = {
     "recordings": "utterances",
     "texts of turns": "turns",
     "labels": "labels",
+    "voiceprints": "voiceprints",
+    "users": "users",
     "phrases of the vocabulary": "phrases",
     "timers, alarms and reminders": "alarms",
     "things on lists": "list_items",

@@ -72,6 +72,8 @@ class VoiceRecognition:
         self._open_model = open_model
         self._prints = Voiceprints(store)
         self._lock = threading.Lock()
+        self._kept_open: PrintOf | None = None
+        """The model, once somebody waits for what it tells."""
         self._known = _Known({}, {}, {})
         self._told: Mapping[int, tuple[str, ...]] | None = None
         """What the profiles were made of by which everything was told last; None before that."""
@@ -92,9 +94,11 @@ class VoiceRecognition:
     def whose(self, samples: Float32) -> Heard:
         """Return whose voice [N] samples at SAMPLE_RATE_HZ are, by the profiles that there are."""
         profiles = self._known.profiles
-        if not profiles or (found := self._open_model()(samples)) is None:
+        if not profiles:
             return UNKNOWN
-        return whose(found, profiles, read_cohort())
+        self._kept_open = self._kept_open or self._open_model()
+        found = self._kept_open(samples)
+        return UNKNOWN if found is None else whose(found, profiles, read_cohort())
 
     def doubtful(self, user: int) -> tuple[str, ...]:
         """The recordings of which the user's profile is made that sound like somebody else."""
@@ -131,7 +135,7 @@ class VoiceRecognition:
             utterance = self._store.utterance(name)
             if utterance is None:
                 continue
-            model = model or self._open_model()
+            model = model or self._kept_open or self._open_model()
             try:
                 samples = read_audio(utterance.audio, _MOST_SECONDS)
                 found = {noise: model(with_noise(samples, noise)) for noise in noises}

@@ -174,16 +174,15 @@ def main() -> int:
         if len(kept) < LEAST_UTTERANCES:
             print(f"{name} is left out: {len(kept)} utterances", file=sys.stderr)
             continue
-        found = [
-            {way: model.of(one) for way, one in heard_in(samples, noise).items()}
-            for samples in kept
-        ]
-        voices[name] = [
-            {way: one for way, one in prints.items() if one is not None} for prints in found
-        ]
-        enrolled[name] = np.array(
-            [[model.of(with_noise(samples, noise_)) for noise_ in NOISES] for samples in kept[:10]]
-        )
+        prints: list[Float32] = []
+        for samples in kept:
+            ways = [*heard_in(samples, noise).values()]
+            ways += [with_noise(samples, way) for way in NOISES]
+            found = [one for one in map(model.of, ways) if one is not None]
+            if len(found) == len(ways):
+                prints.append(np.stack(found))
+        voices[name] = [dict(zip(HEARD_IN, one, strict=False)) for one in prints]
+        enrolled[name] = np.stack(prints)[:, len(HEARD_IN) :]
         print(f"{name}: {len(kept)} utterances", file=sys.stderr)
     told: dict[str, object] = {"voices": {name: len(prints) for name, prints in voices.items()}}
     for count in (3, 5, 10):

@@ -24,7 +24,6 @@ SENTENCES = {
     "all": (
         "who (uses|can use) you",
         "(which|what) users (are there|do you know|have you got)",
-        "who do you know",
     ),
 }
 

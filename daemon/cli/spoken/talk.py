@@ -33,6 +33,7 @@ from ...events.turns import (
     TurnFailed,
     TurnWithdrawn,
 )
+from ...events.users import UserServed
 from ...events.wake import Called
 from ...plain_text import expanded
 from ..common import (
@@ -232,6 +233,9 @@ def show(event: Event) -> None:
         case ToolCalled(server=server, tool=tool, arguments=arguments):
             given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
             console.print(Text(f"{server}: {tool}({given})", "dim"), soft_wrap=True)
+        case UserServed(name=name, confidence=confidence):
+            sure = "" if confidence is None else f", {confidence:.0%} sure by the voice"
+            console.print(f"{escape(name)} is served{sure}", highlight=False)
         case TurnWithdrawn():
             console.print("[dim]you go on; the answer is withdrawn[/dim]")
         case ReplySaid(problem=problem) if problem:

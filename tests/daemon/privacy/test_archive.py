@@ -255,6 +255,8 @@ def damaged(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
         (damaged, "is not what was written"),
         (lambda members: listing(members, pointers={"current": 7}), "it has no generation 7"),
         (lambda members: listing(members, pointers={"../x": 1}), "there is no pointer"),
+        (lambda members: listing(members, pointers={"users/../current": 1}), "is no pointer"),
+        (lambda members: listing(members, pointers={"users/2/generations": 1}), "is no pointer"),
         (lambda members: listing(members, invented=1), "may be of a newer Attune"),
         (lambda members: members.__delitem__(slice(3, None)), "damaged, cut off"),
         (lambda members: members.reverse(), "does not begin with its manifest"),

@@ -8,7 +8,8 @@ import pytest
 
 from calibration.corpus.demo_speakers import ATYPICAL_VOICE
 from calibration.corpus.judged_requests import ENROLLED
-from calibration.corpus.synthesis import speak
+from calibration.corpus.synthesis import Voice, speak
+from daemon.attention import Attention
 from daemon.privacy.forgetting import Forgetting, Places, withdrawing
 from daemon.privacy.receipts import Receipts
 from daemon.privacy.scope import Scope
@@ -16,6 +17,8 @@ from daemon.serving.moves import Moves
 from daemon.store.store import Store
 from daemon.training.round_examples import round_examples
 from daemon.training.selection import bounds_of
+from daemon.users.recognition import VoiceRecognition
+from daemon.users.users import Users
 from engines.generations.card import Card
 from engines.generations.folder import next_number, read_generation, write_generation
 from engines.generations.pointers import promote, usable
@@ -24,6 +27,7 @@ from engines.models.general_speech import read_prompts, retention_set
 from tests.support.calibration_child import run
 
 AS_LONG_AS_IT_TAKES = 1e6
+VISITOR = Voice("flite", "slt")
 FORGOTTEN = "Call Bartholomew about the garden."
 TEXTS = [
     *(f"Turn on the {room} light." for room in ENROLLED.rooms),
@@ -123,3 +127,28 @@ def test_it_equals_what_learning_without_it_gives(
         after = round_of(store, once, engine_files, general, projector)
     assert without == after
     assert len(without) >= 1
+
+
+@pytest.mark.slow
+def test_a_hundred_utterances_of_another_leave_the_generation_as_it_is(
+    tmp_path: Path,
+    untrained_generations: Path,
+    general_speech: Path,
+    engine_files: EngineFiles,
+) -> None:
+    general = [
+        Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled")
+        for p in retention_set(read_prompts(general_speech))[4:8]
+    ]
+    learnt = []
+    for visited in (False, True):
+        folder = tmp_path / str(visited)
+        with closing(enrolled(folder, untrained_generations, TEXTS)) as store:
+            if visited:
+                for number in range(100):
+                    text = f"{TEXTS[number % len(TEXTS)]} Then wait {number} minutes."
+                    said = store.add_utterance(speak(text, VISITOR), "microphone")
+                    store.add_label(said.id, text, "recognised", 0.99)
+            VoiceRecognition(store, Users(store), Attention()).tell()
+            learnt.append(round_of(store, folder, engine_files, general, projector=False))
+    assert learnt[0] == learnt[1]

@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from daemon.config.installation_key import open_state
 from daemon.control.server import Message
+from daemon.privacy.export import export_archive, export_plain
+from daemon.privacy.importing import import_archive
+from daemon.privacy.scope import Scope
+from daemon.privacy.take_over import take_over
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.generations.card import Card
@@ -16,7 +21,7 @@ from engines.generations.pointers import usable
 from engines.types import Float32
 from engines.voiceprint.cohort import of_length_1, read_cohort
 from tests.support.fakes import pitch_of, tone, write_base
-from tests.support.running_daemon import Daemon, Start, folder, start
+from tests.support.running_daemon import Daemon, Start, folder, make_settings, start
 
 __all__ = ["folder", "start"]
 
@@ -157,6 +162,59 @@ def test_a_round_learns_the_voice_of_one_of_them_and_serves_them(
     assert sorted(learnt) == [0, 1]
     assert house.do("adapt")[-1]["outcome"] == "promoted", "the other's voice is new still"
     assert sorted(user["generation"] for user in users(house).values()) == [1, 2]
+
+
+def test_they_are_the_same_elsewhere(house: Daemon, start: Start, folder: Path) -> None:
+    generation(house, 1, 2)
+    house.do("users", action="serve", name="Ben")
+    house.do("generations", action="promote", number=1)
+    before = house.do("users")
+    path = folder / "export.attune"
+    export_archive(house.settings, [], path, "correct horse battery staple")
+    house.app.__exit__()
+    other = make_settings(folder, state_dir=folder / "o" / "state")
+    take_over(other, open_state(other))
+    with path.open("rb") as source:
+        import_archive(other, source, "the archive", "correct horse battery staple")
+    assert (other.state_dir / "users/2/current").readlink() == Path("generations/0001")
+    write_base(other.generations)
+    again = start(agreed=False, state_dir=other.state_dir, open_voiceprints=lambda: print_of)
+    again.app.parts.recognition.tell()
+    assert again.do("users") == before
+    say(again, folder, ANN_HZ + 55)
+    assert again.status()["generation"] == 0
+
+
+def test_a_plain_export_keeps_them_apart(house: Daemon, folder: Path) -> None:
+    say(house, folder, GUEST_HZ)
+    house.app.parts.recognition.tell()
+    export_plain(house.settings, folder / "plain")
+    lines = (folder / "plain" / "details.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    found = {(row["audio"].split("/")[0], row["user"]) for row in rows}
+    assert found == {("1", "Ann"), ("2", "Ben"), ("0", "")}
+
+
+def test_one_who_is_killed_while_others_are_forgotten_is_forgotten_at_the_next_start(
+    house: Daemon, start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation(house, 1, 2)
+    house.do("users", action="serve", name="Ben")
+    house.do("generations", action="promote", number=1)
+
+    def killed(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("daemon.privacy.forgetting._clear", killed)
+        with pytest.raises(KeyboardInterrupt):
+            house.app.parts.forgetting.forget(Scope(user=2))
+    house.app.__exit__()
+    again = start(open_voiceprints=lambda: print_of)
+    assert list(users(again)) == ["Ann"]
+    assert again.status()["generation"] == 0
+    assert not list((folder / "state" / "users").glob("*"))
+    assert not (again.settings.generations / "0001").exists()
 
 
 def test_one_is_forgotten_with_all_that_was_learnt(house: Daemon, folder: Path) -> None:
