@@ -3,13 +3,14 @@ which generation is served."""
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from engines.errors import AttuneError
-from engines.generations.card import Card, Score, training_time
+from engines.generations.card import Score, training_time
 from engines.generations.folder import (
     Damaged,
     Generation,
@@ -28,7 +29,9 @@ from ..promotion.report import explained
 from ..promotion.verdict import would_refuse
 from ..serving.earned_route import earned_route, measured
 from ..state_lock import hold_state
+from ..store.records import FIRST_USER
 from ..store.service_clock import date_of
+from ..users.places import generations_of, views
 from .common import AsJson, ask_daemon_for, console, errors, gib, print_json, say, settings
 from .sheet import Sheet
 
@@ -53,12 +56,15 @@ def list_all(as_json: AsJson = False) -> None:
     Works without a daemon.
     """
     root = settings().generations
-    places = {read.__name__: _number(partial(read, root)) for read in (current, previous, shadow)}
+    places = {
+        read.__name__ + ("" if user == FIRST_USER else f" of user {user}"): _number(
+            partial(read, view)
+        )
+        for user, view in views(root).items()
+        for read in (current, previous, shadow)
+    }
     served, _ = usable(root)
-    rows = [
-        _described(found, places, served, judged_against(root, found.number))
-        for found in list_generations(root)
-    ]
+    rows = [_described(found, places, served, root) for found in list_generations(root)]
     if as_json:
         print_json(rows)
         return
@@ -142,8 +148,15 @@ def promote_one(
     """
     _move(
         MoveGeneration(action="promote", number=number),
-        lambda: promote(settings().generations, number),
+        lambda: _promote(number),
     )
+
+
+def _promote(number: int) -> Generation:
+    """Let the pointers of whoever's voice generation `number` has learnt name it."""
+    root = settings().generations
+    user = read_generation(root / f"{number:04d}").card.user
+    return promote(generations_of(root, user), number)
 
 
 @app.command("rollback")
@@ -252,7 +265,7 @@ def _described(
     found: Generation | Damaged,
     places: dict[str, int | None],
     served: Generation | None,
-    later: list[Card],
+    root: Path,
 ) -> dict[str, Any]:
     place = [name for name, number in places.items() if number == found.number]
     if served is not None and served.number == found.number and "current" not in place:
@@ -273,6 +286,7 @@ def _described(
             "route": "damaged",
         }
     card = found.card
+    later = judged_against(root, found.number, card.user)
     heard = measured(card, later)
     return {
         **row,

@@ -12,6 +12,7 @@ from engines.voiceprint.profile import LEAST_ENROLLED
 from ..control.requests import AssignUtterances, ManageUsers
 from ..events.users import UsersListed, UserStatus, UtterancesMoved
 from .common import AsJson, ask_daemon_for, console, counted, print_json
+from .data.names import checked_name
 from .sheet import Sheet
 
 Name = Annotated[str, typer.Argument(help="Their name.")]
@@ -79,7 +80,7 @@ def split(
     What was learnt of both voices serves until the next round, or until `attune generations
     promote`.
     """
-    _moved(ManageUsers(action="split", name=name, to=new, utterances=_checked(recordings)))
+    _moved(ManageUsers(action="split", name=name, to=new, utterances=_named(recordings)))
 
 
 @app.command()
@@ -94,7 +95,7 @@ def assign(
     if (to is None) != nobody:
         raise AttuneError("give either --to NAME or --nobody")
     moved = ask_daemon_for(
-        UtterancesMoved, AssignUtterances(utterances=_checked(recordings), user=to)
+        UtterancesMoved, AssignUtterances(utterances=_named(recordings), user=to)
     )
     whose = escape(moved.name) or "no user"
     console.print(f"{counted(moved.count, 'recording')}: the voice of {whose}", highlight=False)
@@ -110,8 +111,8 @@ def _moved(request: ManageUsers) -> None:
     )
 
 
-def _checked(recordings: list[str]) -> tuple[str, ...]:
-    return tuple(recordings)
+def _named(recordings: list[str]) -> tuple[str, ...]:
+    return tuple(checked_name(name) for name in recordings)
 
 
 def _show(found: UsersListed) -> None:

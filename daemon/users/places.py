@@ -23,6 +23,15 @@ def generations_of(generations: Path, user: int) -> Path:
         raise AttuneError(f"{root} cannot be made: {error.strerror}") from None
 
 
+def views(generations: Path) -> dict[int, Path]:
+    """Return what `generations_of` does for every user who has pointers, without a store."""
+    found = {FIRST_USER: generations}
+    for folder in sorted((generations.parent / FOLDER).glob("[1-9]*")):
+        if (root := folder / generations.name).is_symlink():
+            found[int(folder.name)] = root
+    return found
+
+
 def of_others(generations: Path, users: Users, user: int) -> list[Path]:
     """Return what `generations_of` does for every user but one."""
     return [generations_of(generations, other.id) for other in users.all if other.id != user]

@@ -1,6 +1,5 @@
 """`attune data`: what is kept of the user, and forgetting it."""
 
-import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +36,7 @@ from ..common import (
 )
 from ..sheet import Sheet
 from .archive import export, import_
+from .names import checked_name
 from .times import read_time
 
 app = typer.Typer(no_args_is_help=True, help="See what is kept of you, and have it forgotten.")
@@ -89,7 +89,7 @@ def play(
     utterance: Annotated[str, typer.Argument(help="A recording, as `attune data list` names it.")],
 ) -> None:
     """Play a recording by Attune's loudspeaker."""
-    played = ask_daemon_for(KeptPlayed, PlayKept(utterance=_checked(utterance)))
+    played = ask_daemon_for(KeptPlayed, PlayKept(utterance=checked_name(utterance)))
     console.print(f"playing {played.seconds:.1f} s", highlight=False)
 
 
@@ -101,7 +101,7 @@ def label(
     ] = None,
 ) -> None:
     """Confirm what a recording says, or correct it. Attune learns from that."""
-    done = ask_daemon_for(KeptLabelled, LabelKept(utterance=_checked(utterance), text=text))
+    done = ask_daemon_for(KeptLabelled, LabelKept(utterance=checked_name(utterance), text=text))
     console.print(f"{done.utterance[:8]}: “{escape(done.text)}”", highlight=False, soft_wrap=True)
 
 
@@ -155,16 +155,6 @@ def _reviewed(one: KeptUtterance) -> bool:
         return True
 
 
-def _checked(name: str) -> str:
-    """Raises AttuneError if `name` cannot be the beginning of a recording's name."""
-    if not re.fullmatch(r"[0-9a-f]{4,32}", name):
-        raise AttuneError(
-            f"{name!r} is no recording: their names have 4 to 32 of the digits 0 to 9 and a to f;"
-            " `attune data list` shows them"
-        )
-    return name
-
-
 @app.command()
 def forget(
     utterances: Annotated[
@@ -206,7 +196,7 @@ def forget(
             " --strangers and --all"
         )
     wanted = Forget(
-        utterances=tuple(map(_checked, utterances or ())),
+        utterances=tuple(map(checked_name, utterances or ())),
         turn=0 if last else turn,
         since=read_time(since),
         until=read_time(until),
