@@ -1,5 +1,6 @@
 """`python -m calibration.export.voiceprint PRETRAINED.pt VOICEPRINT.onnx`: makes the model that
-tells voices apart of the weights that Resemblyzer publishes.
+tells voices apart of the weights that Resemblyzer publishes (`resemblyzer/pretrained.pt` in its
+package of version 0.1.4).
 
 These are a voice encoder trained with the generalized end-to-end loss (Wan et al. 2018,
 arXiv 1710.10467): three LSTM layers of 256 over 40 mel bins, a linear layer and ReLU. The file is a
