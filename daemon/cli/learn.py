@@ -83,7 +83,10 @@ def enroll(
             errors.print(escape(event.problem), highlight=False, soft_wrap=True)
         elif isinstance(event, EnrolledAll):
             enrolled = counted(event.enrolled, "utterance")
-            console.print(f"enrolled {enrolled}, {event.seconds / 60:.1f} minutes", highlight=False)
+            whose = f" of {escape(event.user)}" if event.user else ""
+            console.print(
+                f"enrolled {enrolled}{whose}, {event.seconds / 60:.1f} minutes", highlight=False
+            )
     if bad:
         were = "1 row was" if bad == 1 else f"{bad} rows were"
         raise AttuneError(

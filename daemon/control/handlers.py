@@ -21,7 +21,7 @@ from ..clients import Client
 from ..conversation.conversation import Conversation
 from ..conversation.speech_input import hear_recording
 from ..events.bus import Events
-from ..events.enrolment import Corrected
+from ..events.enrolment import Corrected, EnrolledAll
 from ..events.event import Event
 from ..events.learning import (
     AdaptationChanged,
@@ -587,14 +587,14 @@ def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event
     _check_may_keep(service)
     service.attention.begin()  # no round may start on half of an enrolment
     try:
+        user = service.users.served
         with closing(row_stream.receive(descriptor)) as rows:
-            yield from take_up(
-                rows,
-                service.store,
-                replace,
-                service.users.served.id,
-                lambda: _check_may_keep(service),
-            )
+            for event in take_up(
+                rows, service.store, replace, user.id, lambda: _check_may_keep(service)
+            ):
+                if isinstance(event, EnrolledAll) and len(service.users.all) > 1:
+                    event = event.model_copy(update={"user": user.name})
+                yield event
     finally:
         service.attention.end()
 

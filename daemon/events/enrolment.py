@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from .event import Event
+from pydantic import Field
+
+from .event import Event, is_empty
 
 
 class Enrolling(Event):
@@ -40,6 +42,8 @@ class EnrolledAll(Event):
     seconds: float
     """Total length of the enrolled recordings."""
     new: int
+    user: str = Field("", exclude_if=is_empty)
+    """Whose they are, if there are several users."""
 
 
 class Corrected(Event):

@@ -12,7 +12,6 @@ _COUNTED = {
     "texts of turns": "turns",
     "labels": "labels",
     "voiceprints": "voiceprints",
-    "users": "users",
     "phrases of the vocabulary": "phrases",
     "timers, alarms and reminders": "alarms",
     "things on lists": "list_items",

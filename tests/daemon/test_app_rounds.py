@@ -20,6 +20,7 @@ from tests.daemon.training.test_memory_plan import FOOTPRINTS
 from tests.support.fake_child import eventually
 from tests.support.fakes import PROVEN, fake_models, tone, write_base
 from tests.support.running_daemon import Start, enroll, folder, start
+from tests.support.stored_labels import said_by_first_user
 
 __all__ = ["folder", "start"]
 
@@ -87,6 +88,7 @@ def test_what_was_said_is_labelled_before_a_round(start: Start, folder: Path) ->
         write_flac(folder / "a.flac", tone(seconds, 200 + 20 * index))
         daemon.do("ask", audio=folder / "a.flac")
     assert daemon.status()["counts"]["unlabelled"] == 12
+    said_by_first_user(daemon.app.parts.store)
     assert daemon.do("adapt")[-1]["outcome"] == "promoted"
     counts = daemon.status()["counts"]
     assert (counts["labels_by_origin"], counts["unlabelled"]) == ({"recognised": 12}, 0)
@@ -125,6 +127,7 @@ def test_a_round_waits_for_a_few_labels_only(
     for index in range(12):
         write_flac(folder / "a.flac", tone(1.0, 300 + 20 * index))
         daemon.do("ask", audio=folder / "a.flac")
+    said_by_first_user(daemon.app.parts.store)
     assert daemon.do("adapt")[-1]["outcome"] == "promoted"
     counts = daemon.status()["counts"]
     assert (counts["labels_by_origin"]["recognised"], counts["unlabelled"]) == (5, 7)

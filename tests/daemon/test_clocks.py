@@ -38,7 +38,7 @@ from daemon.users.users import Users
 from tests.support.fakes import tone
 from tests.support.idle_limits import limits
 from tests.support.simulated_time import Time
-from tests.support.stored_labels import labelled
+from tests.support.stored_labels import labelled, said_by_first_user
 
 DAY, YEAR = 86_400.0, 365 * 86_400.0
 KEPT_DAYS = 30.0
@@ -336,6 +336,7 @@ def test_the_audio_that_was_kept_first_goes_first_whatever_the_clock_said(tmp_pa
         assert [
             one.path for one in surplus(home.store.stored_audio(), second.audio.stat().st_size)
         ] == [first.audio]
+        said_by_first_user(home.store)
         assert [one.id for one in home.store.missing_labels()] == [first.id, second.id]
 
 
@@ -453,6 +454,7 @@ def test_the_label_beside_an_utterance_is_the_one_that_a_look_at_all_labels_find
             "UPDATE labels SET confidence = 0.95, utterance = ? WHERE text = 'a'", (utterances[2],)
         )
     assert chosen() == [(utterances[2], "a"), (utterances[0], "c")]
+    said_by_first_user(store)
     assert (store.counts(0.9).new_labels, store.counts().unlabelled) == (1, 1)
     store.forget(tmp_path / "audio" / f"{utterances[2]}.flac")
     assert chosen() == [(utterances[0], "c")]

@@ -24,6 +24,7 @@ from engines.types import Float32, Transcript
 from tests.support.consent import agree
 from tests.support.fakes import PROVEN, tone, transcribe
 from tests.support.running_daemon import folder, make_settings
+from tests.support.stored_labels import said_by_first_user
 from tests.support.tiny_daemon import OPENS_FOR_EVER
 
 __all__ = ["folder"]
@@ -124,6 +125,7 @@ def test_while_a_round_labels_what_it_learns_from(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for index in range(3):
         store.add_utterance(tone(0.3, 200 + 50 * index), "file")
+    said_by_first_user(store)
     recognised: list[str] = []
     hearing, go_on = threading.Event(), threading.Event()
 

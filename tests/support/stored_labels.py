@@ -6,9 +6,9 @@ from engines.jobs.messages import Example
 
 
 def said_by_first_user(store: Store) -> None:
-    """As if the voice had told so of every utterance."""
+    """As if a person had said so of every utterance."""
     with store.writing() as connection:
-        connection.execute("UPDATE utterances SET user = 1, user_by = 'voice', user_confidence = 1")
+        connection.execute("UPDATE utterances SET user = 1, user_by = 'hand', user_confidence = 1")
 
 
 def labelled(store: Store, min_confidence: float = 0.0) -> list[Example]:

@@ -52,14 +52,14 @@ def house(start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon
     return daemon
 
 
-def enrol(daemon: Daemon, folder: Path, pitch_hz: int) -> None:
+def enrol(daemon: Daemon, folder: Path, pitch_hz: int) -> Message:
     rows = []
     for number in range(6):
         write_flac(folder / f"{pitch_hz}-{number}.flac", tone(1.5, pitch_hz + 10 * number))
         rows.append({"audio": f"{pitch_hz}-{number}.flac", "text": f"sentence {number}"})
     manifest = folder / f"{pitch_hz}.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    daemon.enroll(manifest)
+    return daemon.enroll(manifest)[-1]
 
 
 def users(daemon: Daemon) -> dict[str, Message]:
@@ -76,10 +76,11 @@ def say(daemon: Daemon, folder: Path, pitch_hz: int) -> list[Message]:
     return daemon.do("ask", audio=folder / "said.flac")
 
 
-def test_they_are_listed_with_what_is_known_of_them(house: Daemon) -> None:
+def test_they_are_listed_with_what_is_known_of_them(house: Daemon, folder: Path) -> None:
     found = users(house)
     assert list(found) == ["Ann", "Ben"]
     assert [user["enrolled"] for user in found.values()] == [6, 6]
+    assert enrol(house, folder, ANN_HZ)["user"] == "Ann"
     assert all(user["known_by_voice"] for user in found.values())
     assert house.status()["user"] == "Ann"
 
