@@ -274,6 +274,7 @@ def start(
         recognition.whose,
         lambda: recognition.profiles,
         settings.users.by_voice,
+        lambda: keeping.allowed,
     )
     conversation = start_conversation(
         stack,
@@ -359,6 +360,7 @@ def start(
         models=models,
         store=store,
         users=users,
+        served=served,
         attention=attention,
         audio_input=spoken.audio_input,
         wake=spoken.wake,
@@ -400,7 +402,9 @@ def start(
         forgetting=forgetting,
         rotation=rotation,
         users=users,
-        people=UserHandler(store, users, served, recognition, models, conversation),
+        people=UserHandler(
+            store, users, served, recognition, models, conversation, settings.generations
+        ),
         vocabulary=vocabulary,
         scheduler=scheduler,
         generations=settings.generations,

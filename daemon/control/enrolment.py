@@ -97,6 +97,7 @@ def _keep(row: Row, samples: Float32, store: Store, replace: bool, user: int) ->
     """Store the utterance and its label. Returns whether the text is new."""
     utterance = store.add_utterance(samples, "enrolled", served=user)
     if store.confirmed_text(utterance.id) == " ".join(row.text.split()):
+        store.set_users([Spoken(utterance.id, user, "enrolled", 1.0)])
         return False  # enrolled before, and not corrected since
     (store.replace_label if replace else store.add_label)(utterance.id, row.text, "enrolled")
     store.set_users([Spoken(utterance.id, user, "enrolled", 1.0)])

@@ -547,6 +547,8 @@ def _forget(service: Service, request: requests.Forget) -> Generator[Event, None
         strangers=request.strangers,
         everything=request.everything,
     )
+    if request.user is not None or request.strangers:
+        service.people.tell()  # or else what nothing has looked at would stay
     plan = service.forgetting.plan(scope)
     if scope.turn == 0:  # another turn may be the last one by then
         scope = replace(scope, turn=plan.found.turns[-1])
@@ -587,6 +589,7 @@ def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event
     _check_may_keep(service)
     service.attention.begin()  # no round may start on half of an enrolment
     try:
+        service.people.settle()
         user = service.users.served
         with closing(row_stream.receive(descriptor)) as rows:
             for event in take_up(

@@ -21,6 +21,7 @@ from ..listening.wake import WakePlan
 from ..privacy.keeping import Keeping
 from ..promotion.shadow import Shadow
 from ..serving.manager import ModelManager
+from ..serving.served_user import ServedUser
 from ..speaking.chosen_voice import NONE
 from ..speaking.speaker import Speaker
 from ..store.label_check import TOLD, LabelFault
@@ -45,6 +46,7 @@ class StatusReader:
     models: ModelManager
     store: Store
     users: Users
+    served: ServedUser
     attention: Attention
     audio_input: AudioInput
     wake: WakePlan | None
@@ -90,7 +92,7 @@ class StatusReader:
             ),
             listening=self.audio_input.status(),
             wake=self._wake(),
-            user=self.users.served.name if len(self.users.all) > 1 else "",
+            user=self.served.now.name if len(self.users.all) > 1 else "",
             mode=self.conversation.mode,
             end_of_turn=self.pace.why,
             alarms=self.alarms(),

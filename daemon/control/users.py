@@ -1,5 +1,7 @@
 """Carries out the requests about users."""
 
+from pathlib import Path
+
 from engines.errors import AttuneError
 
 from ..conversation.conversation import Conversation
@@ -10,11 +12,10 @@ from ..serving.manager import ModelManager
 from ..serving.served_user import ServedUser
 from ..store.store import Store
 from ..users.moving import assign, merge, split
+from ..users.places import forget_pointers
 from ..users.recognition import VoiceRecognition
-from ..users.users import User, Users
+from ..users.users import User, Users, is_called
 from . import requests
-
-_HELD = "the user {} is served; serve another first (`attune users switch`)"
 
 
 class UserHandler:
@@ -28,6 +29,7 @@ class UserHandler:
         recognition: VoiceRecognition,
         models: ModelManager,
         conversation: Conversation,
+        generations: Path,
     ) -> None:
         self._store = store
         self._users = users
@@ -35,13 +37,15 @@ class UserHandler:
         self._recognition = recognition
         self._models = models
         self._conversation = conversation
+        self._generations = generations
 
     def answer(self, request: requests.ManageUsers) -> Event:
         """Carry out a request. Raises AttuneError if it cannot be."""
+        self.settle()
         name, to = request.name or "", request.to or ""
         match request.action:
             case "add":
-                self._users.add(name)
+                self._add(name)
             case "rename":
                 self._users.rename(self._users.named(name).id, to)
             case "serve":
@@ -62,6 +66,23 @@ class UserHandler:
             self._store, self._whole(request.utterances), None if user is None else user.id
         )
         return UtterancesMoved(name="" if user is None else user.name, count=count)
+
+    def settle(self) -> None:
+        """Serve the user whom somebody has named by voice, if there is one. Raises AttuneError if
+        that cannot be stored."""
+        if self._served.switch_if_due():
+            self._conversation.forget_all()
+
+    def tell(self) -> None:
+        """Tell whose voice everything is that was said."""
+        self._recognition.tell()
+
+    def _add(self, name: str) -> User:
+        """Add a user, who has learnt nothing: also where a database was lost, and pointers of a
+        user with the same number were not."""
+        user = self._users.add(name)
+        forget_pointers(self._generations, user.id)
+        return user
 
     def serve(self, user: User) -> None:
         """Serve `user` from now on. Raises AttuneError if that cannot be stored."""
@@ -104,13 +125,16 @@ class UserHandler:
         if gone.id == self._users.served.id:
             self.serve(into)
         count = merge(self._store, self._users, gone, into)
+        forget_pointers(self._generations, gone.id)
         self._recognition.tell(0)
         return UtterancesMoved(name=into.name, count=count)
 
     def _split(self, user: User, name: str, examples: tuple[str, ...]) -> Event:
         whole = self._whole(examples)
-        new = next((one for one in self._users.all if one.name == name), None)
-        count = split(self._store, user, whole, lambda: (new or self._users.add(name)).id)
+        new = next((one for one in self._users.all if is_called(one, name)), None)
+        if new is not None and new.id == user.id:
+            raise AttuneError(f"{user.name} is that user already; give another name")
+        count = split(self._store, user, whole, lambda: (new or self._add(name)).id)
         self._recognition.tell(0)
         return UtterancesMoved(name=name, count=count)
 

@@ -49,6 +49,10 @@ _ROUND_SECONDS = 1.0
 _STOPPING = "the daemon is stopping"
 
 
+class _AnotherSpeaksError(AttuneError):
+    """A turn that was begun early is another user's."""
+
+
 class Conversation:
     """The queue of turns and the thread that answers them."""
 
@@ -402,26 +406,30 @@ class Conversation:
                 self._tell_so_far(so_far)
 
     def _serve_who_speaks(self, turn: QueuedTurn) -> None:
-        """Serve the user whose voice is heard in a turn, if that is clear. Raises AttuneError if
-        the turn was begun early: who has not finished changes nothing, and is heard again."""
-        if self._served is None or isinstance(turn.words, str):
+        """Serve whom somebody named in the turn before, or the user whose voice is heard in this
+        one, if that is clear. A turn that goes on changes nobody. Raises AttuneError if it was
+        begun early and is another user's: it is heard again once it has ended."""
+        if self._served is None or turn.replaces is not None:
             return
-        found = self._served.told_by_voice(turn.words)
-        if found is None:
-            return
-        if turn.early is not None:
-            raise AttuneError("another user speaks")
-        user, confidence = found
-        if self._served.switch(user, "voice", confidence):
-            self.forget_all()
-
-    def _serve_who_was_named(self) -> None:
-        """Serve the user whom somebody named in the turn that has ended."""
         try:
-            if self._served is not None and self._served.switch_if_due():
-                self.forget_all()
+            changed = self._served.switch_if_due()
+            found = None if isinstance(turn.words, str) else self._served.told_by_voice(turn.words)
+            if found is not None:
+                if turn.early is not None:
+                    turn.early.drop()
+                    if turn.early.dropped:
+                        raise _AnotherSpeaksError("another user speaks")
+                changed = self._served.switch(found[0], "voice", found[1]) or changed
+        except _AnotherSpeaksError:
+            raise
         except AttuneError as error:
-            logger.error("the user who was named is not served: %s", error)
+            logger.error("who is served stays: %s", error)
+            return
+        except Exception:  # as for a turn: a defect must not leave anybody without an answer
+            logger.exception("who is served stays")
+            return
+        if changed:
+            self.forget_all()
 
     def _take(self, turn: QueuedTurn) -> None:
         try:
@@ -447,7 +455,6 @@ class Conversation:
             turn.early.drop()  # one that failed before it was kept is heard again
         if not turn.taken_back and not turn.only_hear:
             self._answering.turn_ended(turn)
-        self._serve_who_was_named()
         self._conclude(turn, outcome)
 
     def _tell_so_far(self, samples: Float32) -> None:

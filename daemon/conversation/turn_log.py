@@ -130,7 +130,7 @@ class TurnLog:
         if not self._may_store(queued):
             return turn
         utterance = turn.utterance or self._keep_audio(queued)
-        return self.store.history.add_turn(replace(turn, utterance=utterance))
+        return self.store.history.add_turn(replace(turn, utterance=utterance, served=self.served()))
 
     def _may_store(self, queued: QueuedTurn) -> bool:
         """Whether anything of a turn may be stored: it could when it was said, and it can now, and

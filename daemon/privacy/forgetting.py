@@ -178,7 +178,10 @@ def learnt_from(store: Store, generations: Path, found: Found) -> tuple[int, ...
 
 
 def _knows(store: Store, card: Card, found: Found) -> bool:
-    if card.user == found.user or any(found.shows(request) for request in card.requests):
+    if found.kind in ("user", "other voices"):  # what others said alike is theirs
+        if card.user == found.user:
+            return True
+    elif any(found.shows(request) for request in card.requests):
         return True
     if not found.utterances:
         return False
@@ -251,12 +254,12 @@ def begin(store: Store, plan: Plan) -> None:
 def _remove_user(connection: sqlite3.Connection, user: int | None) -> None:
     """Remove a user, or all of them for None; of the first the name goes."""
     gone = "(?1 IS NULL OR id = ?1)"
+    connection.execute(f"DELETE FROM users WHERE id != {FIRST_USER} AND {gone}", (user,))  # noqa: S608
     connection.execute(
         f"UPDATE users SET name = ?2 WHERE id = {FIRST_USER} AND {gone}",  # noqa: S608
         (user, UNNAMED),
     )
-    connection.execute(f"DELETE FROM users WHERE id != {FIRST_USER} AND {gone}", (user,))  # noqa: S608
-    for table, column in (("served_user", "user"), ("utterances", "served")):
+    for table, column in (("served_user", "user"), ("utterances", "served"), ("turns", "served")):
         connection.execute(
             f"UPDATE {table} SET {column} = {FIRST_USER}"  # noqa: S608
             f" WHERE {column} NOT IN (SELECT id FROM users)"

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from engines.errors import AttuneError
 
+from ..store.records import STRANGERS
 from ..store.store import Store, plain_words
 
 Kind = Literal["utterances", "turn", "time span", "word", "user", "other voices", "everything"]
@@ -100,8 +101,11 @@ def find(store: Store, scope: Scope) -> Found:
             turns = [_turn(store, scope.turn or 0)]
         case "user":
             utterances = _of_user(store, scope.user or 0)
+            turns = [
+                one for (one,) in store.rows("SELECT id FROM turns WHERE served = ?", scope.user)
+            ]
         case "other voices":
-            utterances = _names(store, "user_by = 'voice' AND user IS NULL")
+            utterances = _names(store, STRANGERS)
         case "utterances":
             utterances = [_utterance(store, name) for name in scope.utterances]
         case "time span":
@@ -148,9 +152,7 @@ def _whole(store: Store, kind: Kind, utterances: list[str], turns: list[int]) ->
 def _of_user(store: Store, user: int) -> list[str]:
     """What is known to be the user's, and what may be: said while they were served, and not known
     to be another voice."""
-    return _names(
-        store, "user = ?1 OR (user IS NULL AND served = ?1 AND user_by IS NOT 'voice')", user
-    )
+    return _names(store, f"coalesce(user, served) = ? AND NOT ({STRANGERS})", user)
 
 
 def _names(store: Store, condition: str, *values: object) -> list[str]:

@@ -31,7 +31,7 @@ def look_back(served: ModelManager, store: Store, events: Events) -> None:
     number = served.routes.generation
     if not number:  # there is nothing before the base
         return
-    why = regression(*store.history.use(number))
+    why = regression(*store.history.use(number, served.user))
     if why is None:
         return
     reason = f"generation {number:04d} was rolled back: {why}"

@@ -72,6 +72,7 @@ class Shadow:
         self._limits = limits
         self._load_route = load_route
         self._moves = moves
+        self._now = moves()
         self._may_learn = may_learn
         self._opened: tuple[LanguageModel, LoadedRoute] | None = None
         """The candidate's route, and the language model with which it was opened."""
@@ -112,7 +113,8 @@ class Shadow:
         enough."""
         if not self._may_learn():
             return
-        candidate = self._moves().in_shadow()
+        self._now = self._moves()  # of one user, whoever is served next
+        candidate = self._now.in_shadow()
         self._end_others(candidate)
         if candidate is None or self._lender.resting or self._overtaken(candidate):
             return  # while the models are closed, the candidate can neither hear nor be served
@@ -131,14 +133,12 @@ class Shadow:
         if not judged.promote:
             self._end(candidate.number, "refused", judged.reason)
             return
-        outcome, problem = self._moves().leave_shadow_to_serve(
-            candidate, "its time in shadow was over"
-        )
+        outcome, problem = self._now.leave_shadow_to_serve(candidate, "its time in shadow was over")
         self._end(candidate.number, outcome, problem or judged.reason)
 
     def _end_others(self, candidate: Generation | None) -> None:
         """Record the end of generations that are not in shadow any more."""
-        for number in self._readings.standing():
+        for number in self._readings.standing(self._now.user):
             if candidate is None or number != candidate.number:
                 self._readings.end(
                     number,
@@ -149,7 +149,7 @@ class Shadow:
     def _overtaken(self, candidate: Generation) -> bool:
         """Return True, and end the candidate's time in shadow, if the generation that it was judged
         against is not served any more."""
-        served, _ = self._moves().usable()
+        served, _ = self._now.usable()
         if served is None or served.number == candidate.card.parent:
             return False
         if served.number == candidate.number:
@@ -162,7 +162,7 @@ class Shadow:
                 by_hand if len(heard) < self._limits.turns else shadow_verdict(heard).reason,
             )
         else:
-            self._end(candidate.number, "refused", self._moves().overtaken(candidate))
+            self._end(candidate.number, "refused", self._now.overtaken(candidate))
         return True
 
     def _hear(self, candidate: Generation, since: float) -> None:
@@ -221,6 +221,6 @@ class Shadow:
         self.let_go()
         # First, because a candidate that left the shadow without a record was taken out by hand.
         self._readings.end(number, outcome, reason)
-        self._moves().leave_shadow(number)
+        self._now.leave_shadow(number)
         logger.info("generation %04d leaves the shadow: %s", number, reason)
         self._events.publish(ShadowEnded(generation=number, outcome=outcome, reason=reason))

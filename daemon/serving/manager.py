@@ -121,14 +121,20 @@ class ModelManager:
             user,
         )
 
-    def serve_user(self, user: int) -> bool:
-        """Serve `user` from the next turn on. Returns whether somebody else was served. Raises
-        AttuneError if there is no such user, or that cannot be stored."""
+    def serve_user(self, user: int, *, kept: bool = True) -> bool:
+        """Serve `user` from the next turn on; for no longer than this process runs, unless `kept`.
+        Returns whether somebody else was served. Raises AttuneError, and changes nothing, if there
+        is no such user, or that cannot be stored or served."""
         with self._changing:
-            if user == self._users.served.id:
+            before = self._users.served.id
+            if user == before:
                 return False
-            self._users.serve(user)
-            self.reload()
+            self._users.serve(user, kept=kept)
+            try:
+                self.reload()
+            except AttuneError:
+                self._users.serve(before, kept=kept)
+                raise
             return True
 
     def _generations_of(self, user: int) -> Path:

@@ -64,7 +64,8 @@ class Moves:
         self._record = record
         self._lock = lock or threading.RLock()
         self._others = others
-        self._user = user
+        self.user = user
+        """Whose pointers they are."""
 
     def usable(self) -> tuple[Generation | None, list[str]]:
         """The generation to serve, and one line about each that was passed over."""
@@ -79,7 +80,7 @@ class Moves:
         damaged, cannot be served, or has learnt another user's voice."""
         with self._lock:
             chosen = read_generation(self._folder / f"{number:04d}")
-            if number != BASE and chosen.card.user != self._user:
+            if number != BASE and chosen.card.user != self.user:
                 raise AttuneError(
                     f"generation {number:04d} has learnt the voice of another user; it serves only"
                     " them"

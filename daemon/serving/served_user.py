@@ -27,6 +27,7 @@ class ServedUser:
         whose: Callable[[Float32], Heard],
         profiles: Callable[[], Mapping[int, Profile]],
         by_voice: bool,
+        may_keep: Callable[[], bool] = lambda: True,
     ) -> None:
         """`whose` tells whose voice samples are, by `profiles`. Without `by_voice` the voice
         changes nothing."""
@@ -36,6 +37,7 @@ class ServedUser:
         self._whose = whose
         self._profiles = profiles
         self.by_voice = by_voice
+        self._may_keep = may_keep
         self._next: User | None = None
         """Who is served as soon as no thread holds the models."""
 
@@ -59,9 +61,9 @@ class ServedUser:
     ) -> bool:
         """Serve `user` from the next turn on. Returns whether somebody else was served. Raises
         AttuneError if that cannot be stored."""
-        if not self._models.serve_user(user.id):
+        if not self._models.serve_user(user.id, kept=by == "hand" or self._may_keep()):
             return False
-        logger.info("user %d is served, by %s", user.id, by)
+        logger.debug("user %d is served, by %s", user.id, by)
         self._events.publish(UserServed(name=user.name, by=by, confidence=confidence))
         return True
 

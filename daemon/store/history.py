@@ -9,12 +9,14 @@ from typing import Any, Protocol
 from ..clocks import Clocks
 from .label_check import same_words
 from .later_writes import LaterWrites
-from .records import FIRST_USER, Move, Round, RoundOutcome, Turn, Use
+from .records import FIRST_USER, STRANGERS, Move, Round, RoundOutcome, Turn, Use
 from .sqlite import sqlite3
 
 _TURN_COLUMNS = tuple(field.name for field in fields(Turn))
 _ROUND_COLUMNS = tuple(field.name for field in fields(Round))
 _MOVE_COLUMNS = tuple(field.name for field in fields(Move))
+_SPOKEN_BY = f"SELECT id FROM utterances WHERE coalesce(user, served) = ? AND NOT ({STRANGERS})"  # noqa: S608
+"""The utterances of a user, and those that may be theirs."""
 _LEARNT: tuple[RoundOutcome, ...] = ("promoted", "refused", "shadowed")
 """Outcomes of rounds that have learnt from their labels."""
 
@@ -80,25 +82,28 @@ class History:
         """Return the spoken turns of `user` since `since`, a time of the service clock, that
         `generation` has not heard in shadow; the oldest first."""
         return self._turns(
-            "WHERE utterance IN (SELECT id FROM utterances WHERE served = ? AND NOT (user_by"
-            " IS 'voice' AND user IS NOT served)) AND service_at >= ? AND NOT EXISTS (SELECT 1 FROM"
+            f"WHERE utterance IN ({_SPOKEN_BY}) AND service_at >= ? AND NOT EXISTS (SELECT 1 FROM"  # noqa: S608
             " shadow_readings s WHERE s.turn = turns.id AND s.generation = ?) ORDER BY id",
             user,
             since,
             generation,
         )
 
-    def use(self, generation: int) -> tuple[Use, Use]:
-        """Count the spoken turns and how many of them were corrected: those that `generation`
-        heard, and all others."""
+    def use(self, generation: int, user: int = FIRST_USER) -> tuple[Use, Use]:
+        """Count the spoken turns of `user` and how many of them were corrected: those that
+        `generation` heard, and all others."""
         spoken = self._database.rows(
-            "SELECT generation IS ?, count(*) FROM turns WHERE utterance IS NOT NULL GROUP BY 1",
+            "SELECT generation IS ?, count(*) FROM turns WHERE utterance IN"  # noqa: S608
+            f" ({_SPOKEN_BY}) GROUP BY 1",
             generation,
+            user,
         )
         corrected = self._database.rows(
-            "SELECT DISTINCT t.id, t.generation IS ?, l.text, t.heard FROM labels l JOIN turns t ON"
-            " t.utterance = l.utterance WHERE l.origin = 'corrected' AND l.text != t.heard",
+            "SELECT DISTINCT t.id, t.generation IS ?, l.text, t.heard FROM labels l JOIN turns t ON"  # noqa: S608
+            " t.utterance = l.utterance WHERE l.origin = 'corrected' AND l.text != t.heard AND"
+            f" t.utterance IN ({_SPOKEN_BY})",
             generation,
+            user,
         )
         turns = {bool(here): count for here, count in spoken}
         wrong = {

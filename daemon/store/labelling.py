@@ -59,7 +59,8 @@ class Labeller:
     def label(self, most: int | None = None) -> int:
         """Label utterances without a label, the newest first, until a user speaks or `most` were
         tried. Returns how many got a label."""
-        counts = self._store.counts(user=self._user())
+        user = self._user()
+        counts = self._store.counts(user=user)
         if counts.to_label == 0 or counts == self._done_at:
             # This is called every few seconds and nearly always ends here, so that it makes no list
             # of all utterances.
@@ -67,12 +68,14 @@ class Labeller:
         labelled = 0
         missing = [
             utterance
-            for utterance in reversed(self._store.missing_labels(self._user()))
+            for utterance in reversed(self._store.missing_labels(user))
             if utterance.id not in self._wordless
         ]
         for utterance in missing[:most]:
             if self._attention.needed or self._task.stopping.is_set() or not self._ready():
                 break
+            if self._user() != user:
+                break  # another user's recogniser serves
             try:
                 labelled += self._label_one(utterance)
             except DatabaseBusyError as error:

@@ -6,6 +6,8 @@ from typing import Literal
 
 FIRST_USER = 1
 """The user who is there from the beginning."""
+STRANGERS = "user IS NULL AND coalesce(user_by, '') IN ('voice', 'hand')"
+"""The condition, in SQL, for utterances that are the voice of nobody who uses Attune."""
 KnownBy = Literal["enrolled", "hand", "voice", "unclear"]
 RoundOutcome = Literal["promoted", "refused", "shadowed", "cancelled", "failed"]
 
@@ -53,6 +55,8 @@ class Turn:
     """Whether the words were sure; None if the turn was typed, or nothing says how sure."""
     id: int = 0
     """Number of the turn, given by the store."""
+    served: int = FIRST_USER
+    """The user who was served."""
 
 
 @dataclass(frozen=True)

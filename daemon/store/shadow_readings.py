@@ -21,12 +21,13 @@ class ShadowReadings:
         )
         return None if rows[0][0] is None else float(rows[0][0])
 
-    def standing(self) -> list[int]:
-        """Return the generations whose time in shadow has not ended yet."""
+    def standing(self, user: int = FIRST_USER) -> list[int]:
+        """Return the generations of `user` whose time in shadow has not ended yet."""
         return [
             row[0]
             for row in self.store.rows(
-                "SELECT DISTINCT generation FROM rounds WHERE outcome = 'shadowed'"
+                "SELECT DISTINCT generation FROM rounds WHERE outcome = 'shadowed' AND user = ?",
+                user,
             )
         ]
 

@@ -30,7 +30,7 @@ from .database import Database
 from .history import History
 from .later_writes import LaterWrites
 from .lost_database import preserved_loss
-from .records import FIRST_USER, Counts, Spoken, Utterance
+from .records import FIRST_USER, STRANGERS, Counts, Spoken, Utterance
 from .retention import Stored
 from .service_clock import Reading, ServiceClock, date_of
 from .sqlite import sqlite3
@@ -221,12 +221,16 @@ class Store:
         return self._utterance(rows[0]) if rows else None
 
     def set_users(self, spoken: Sequence[Spoken]) -> None:
-        """Store whose voices utterances are. Those that are gone are left out."""
+        """Store whose voices utterances are. Those that are gone are left out, and those of users
+        who are; what a voice tells is, if a person has said whose it is."""
+        now = self.service_seconds()
         with self.writing() as connection:
             connection.executemany(
-                "UPDATE utterances SET user = :user, user_by = :by, user_confidence = :confidence"
-                " WHERE id = :utterance",
-                [asdict(one) for one in spoken],
+                "UPDATE utterances SET user = :user, user_by = :by, user_confidence = :confidence,"
+                " user_told_at = :now WHERE id = :utterance AND (:user IS NULL OR EXISTS (SELECT 1"
+                " FROM users WHERE id = :user)) AND (:by IN ('enrolled', 'hand') OR user_by IS NULL"
+                " OR user_by IN ('voice', 'unclear'))",
+                [asdict(one) | {"now": now} for one in spoken],
             )
 
     def users_of(self, utterances: Sequence[str]) -> dict[str, tuple[int | None, str | None]]:
@@ -250,9 +254,9 @@ class Store:
         """Return the longest silence in each of the latest `count` utterances that were measured
         and are the own turn or sentence of `user`; a file may hold anything."""
         rows = self.rows(
-            "SELECT longest_pause_seconds FROM utterances WHERE longest_pause_seconds IS NOT NULL"
-            " AND source NOT IN ('file', 'recovered') AND coalesce(user, served) = ? AND NOT (user"
-            " IS NULL AND user_by IS 'voice') ORDER BY service_at DESC, rowid DESC LIMIT ?",
+            "SELECT longest_pause_seconds FROM utterances WHERE longest_pause_seconds IS NOT NULL"  # noqa: S608
+            " AND source NOT IN ('file', 'recovered') AND coalesce(user, served) = ? AND NOT"
+            f" ({STRANGERS}) ORDER BY service_at DESC, rowid DESC LIMIT ?",
             user,
             count,
         )
@@ -406,11 +410,12 @@ class Store:
         return [self.audio_folder / name for (name,) in rows]
 
     def strangers_audio(self, age_seconds: float) -> list[Path]:
-        """Return the audio files of utterances that are older than `age_seconds` of the service
-        clock, and that are the voice of nobody who uses Attune."""
+        """Return the audio files of utterances that are known for `age_seconds` of the service
+        clock to be the voice of nobody who uses Attune, but for those that were corrected."""
         rows = self.rows(
-            "SELECT audio FROM utterances WHERE user_by = 'voice' AND user IS NULL AND service_at <"
-            " ? ORDER BY service_at, rowid",
+            f"SELECT audio FROM utterances WHERE {STRANGERS} AND user_told_at < ? AND"  # noqa: S608
+            " coalesce(label_origin, '') NOT IN ('enrolled', 'corrected') ORDER BY service_at,"
+            " rowid",
             self.service_seconds() - age_seconds,
         )
         return [self.audio_folder / name for (name,) in rows]

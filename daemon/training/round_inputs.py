@@ -96,7 +96,15 @@ class RoundInputs:
             user.id: self._store.counts(self._settings.adapt.label_confidence, user.id)
             for user in self._users.all
         }
-        return max(counts.items(), key=lambda one: (one[1].new_labels, one[0] == served))
+        waiting = {
+            user
+            for user in counts
+            if number_in_shadow(generations_of(self._settings.generations, user)) is not None
+        }  # no round begins while one of theirs is in shadow
+        return max(
+            counts.items(),
+            key=lambda one: (one[0] not in waiting, one[1].new_labels, one[0] == served),
+        )
 
     def build_job(self, number: int, parent: int, folder: Path, user: int) -> AdaptJob:
         """Make the job of a round of `user`. Raises AttuneError if there is nothing to learn

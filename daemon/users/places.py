@@ -1,5 +1,6 @@
 """Where the pointers to a user's generations are."""
 
+import shutil
 from pathlib import Path
 
 from engines.errors import AttuneError
@@ -21,6 +22,16 @@ def generations_of(generations: Path, user: int) -> Path:
         return make_view(generations, root)
     except OSError as error:
         raise AttuneError(f"{root} cannot be made: {error.strerror}") from None
+
+
+def forget_pointers(generations: Path, user: int) -> None:
+    """Remove the pointers of a further user. Raises AttuneError if they cannot be."""
+    folder = generations.parent / FOLDER / str(user)
+    try:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise AttuneError(f"{folder} cannot be removed: {error.strerror}") from None
 
 
 def views(generations: Path) -> dict[int, Path]:

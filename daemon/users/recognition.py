@@ -108,10 +108,10 @@ class VoiceRecognition:
         """Look at utterances whose voice nothing has looked at, the latest first, until a user
         speaks or `most` were looked at; then tell whose all are. Returns how many are told
         otherwise than before."""
+        self._look(most)  # whoever else looks meanwhile is not waited for
         with self._lock:
             if not self._may_run():
                 return 0
-            self._look(most)
             self._know()
             if self._told == self._known.basis and not self._prints.any_untold:
                 return 0
@@ -122,7 +122,8 @@ class VoiceRecognition:
         return changed
 
     def _look(self, most: int | None) -> None:
-        """Store the voiceprints that are missing."""
+        """Store the voiceprints that are missing: those of which profiles are made, and up to
+        `most` others."""
         model: PrintOf | None = None
         basis = self._basis().values()
         wanted: list[tuple[str, tuple[Noise, ...]]] = [
@@ -148,7 +149,7 @@ class VoiceRecognition:
 
     @property
     def _must_stop(self) -> bool:
-        return self._attention.needed or self._task.stopping.is_set()
+        return self._attention.needed or self._task.stopping.is_set() or not self._may_run()
 
     def _basis(self) -> dict[int, tuple[str, ...]]:
         """The utterances of which each user's profile is made."""
@@ -170,8 +171,13 @@ class VoiceRecognition:
                     doubtful[user] = self._known.doubtful[user]
                 made_of[user] = names
                 continue
-            if self._prints.missing(names):
-                continue  # somebody spoke meanwhile: next time
+            if self._prints.missing(names):  # somebody spoke meanwhile: next time
+                if user in self._known.basis:
+                    made_of[user] = self._known.basis[user]
+                if user in self._known.profiles:
+                    profiles[user] = self._known.profiles[user]
+                    doubtful[user] = self._known.doubtful[user]
+                continue
             made_of[user] = names
             found = self._prints.enrolled(names)
             if len(found) >= LEAST_ENROLLED:
@@ -189,12 +195,14 @@ class VoiceRecognition:
         while rows := self._prints.to_tell(_JUDGED_TOGETHER, offset):
             changed += self._store_changed(self._told_of(rows))
             offset += len(rows)
-            if not everything:
+            if not everything and not self._prints.any_untold:
                 break
         return changed
 
     def _told_of(self, rows: list[tuple[str, Float32 | None]]) -> list[Spoken]:
         profiles = self._known.profiles
+        # Who is served and has no profile yet may have said it.
+        served = self._prints.served([name for name, _ in rows])
         heard = [(name, print_) for name, print_ in rows if print_ is not None]
         found = dict(
             zip(
@@ -207,17 +215,12 @@ class VoiceRecognition:
             Spoken(
                 name,
                 one.user,
-                # The users who have no profile yet may have said it, too.
-                "voice" if one.user or (one.clear and self._all_have_profiles) else "unclear",
+                "voice" if one.user or (one.clear and served.get(name) in profiles) else "unclear",
                 one.confidence if profiles and print_ is not None else None,
             )
             for name, print_ in rows
             for one in [found.get(name, UNKNOWN)]
         ]
-
-    @property
-    def _all_have_profiles(self) -> bool:
-        return all(user.id in self._known.profiles for user in self._users.all)
 
     def _store_changed(self, told: list[Spoken]) -> int:
         """Store what is told otherwise than before; returns how many that were."""

@@ -61,9 +61,8 @@ class Users:
 
     def named(self, name: str) -> User:
         """The user of that name. Raises AttuneError if there is none."""
-        wanted = " ".join(name.split()).casefold()
         for user in self.all:
-            if user.name.casefold() == wanted:
+            if is_called(user, name):
                 return user
         raise AttuneError(
             f"there is no user {name}; users are: {', '.join(user.name for user in self.all)}"
@@ -92,13 +91,16 @@ class Users:
             self._all = self._read()
         return self._all[user]
 
-    def serve(self, user: int) -> None:
-        """Note that `user` is served from now on. Raises AttuneError if there is no such user."""
-        with self._lock, self._store.writing() as connection:
+    def serve(self, user: int, *, kept: bool = True) -> None:
+        """Note that `user` is served from now on; for no longer than this process runs, unless
+        `kept`. Raises AttuneError if there is no such user."""
+        with self._lock:
             if user not in self._all:
                 raise AttuneError(f"there is no user {user}")
-            connection.execute("UPDATE served_user SET user = ?", (user,))
-        self._served = user
+            if kept:
+                with self._store.writing() as connection:
+                    connection.execute("UPDATE served_user SET user = ?", (user,))
+            self._served = user
 
     def read_again(self) -> None:
         """Know the users as they are in the store, after some were removed there."""
@@ -115,6 +117,13 @@ class Users:
         plain = " ".join(name.split())
         if not plain or len(plain) > MOST_NAME_CHARACTERS or not plain.isprintable():
             raise AttuneError(f"a name has 1 to {MOST_NAME_CHARACTERS} characters")
+        if plain.casefold() == UNNAMED and own != FIRST_USER:
+            raise AttuneError(f"{UNNAMED} is what a user without a name is called")
         for user in self.all:
             if user.id != own and user.name.casefold() == plain.casefold():
                 raise AttuneError(f"there is a user {user.name} already")
+
+
+def is_called(user: User, name: str) -> bool:
+    """Whether this is the user's name, whatever its letters' size."""
+    return user.name.casefold() == " ".join(name.split()).casefold()

@@ -11,9 +11,10 @@ from engines.voiceprint.profile import MOST_ENROLLED
 
 from ..store.store import Store
 
-_OWN = "user = ? AND user_by IN ('enrolled', 'hand')"
+_OWN = "user = ?1 AND user_by IN ('enrolled', 'hand')"
 _CORRECTED = (
-    "served = ? AND label_origin = 'corrected' AND (user_by IS NULL OR user_by = 'unclear')"
+    "label_origin = 'corrected' AND ((user = ?1 AND user_by = 'voice') OR (served = ?1 AND"
+    " (user_by IS NULL OR user_by = 'unclear')))"
 )
 _LEAST_SECONDS = 1.0
 
@@ -30,8 +31,8 @@ class Voiceprints:
         return self._ids(_OWN, user)
 
     def corrected(self, user: int) -> list[str]:
-        """The ids of up to MOST_ENROLLED utterances that were corrected while the user was served,
-        and whose voice is not clear."""
+        """The ids of up to MOST_ENROLLED utterances that were corrected, and that are the user's by
+        the voice, or, where it is not clear, were said while the user was served."""
         return self._ids(_CORRECTED, user)
 
     def without(self, most: int | None) -> list[str]:
@@ -86,6 +87,16 @@ class Voiceprints:
         )
         return [(name, _read(blob) if blob else None) for name, blob in rows]
 
+    def served(self, utterances: Collection[str]) -> dict[str, int]:
+        """The user who was served when each of `utterances` was said."""
+        return dict(
+            self._store.rows(
+                "SELECT u.id, served FROM json_each(?) wanted JOIN utterances u ON u.id ="
+                " wanted.value",
+                json.dumps(list(utterances)),
+            )
+        )
+
     @property
     def any_untold(self) -> bool:
         """Whether the voice of some utterance is known, and not yet whose it is."""
@@ -98,7 +109,7 @@ class Voiceprints:
 
     def _ids(self, condition: str, user: int) -> list[str]:
         return self._names(
-            f"SELECT id FROM utterances WHERE {condition} AND seconds >= ? ORDER BY id LIMIT ?",  # noqa: S608
+            f"SELECT id FROM utterances WHERE {condition} AND seconds >= ?2 ORDER BY id LIMIT ?3",  # noqa: S608
             user,
             _LEAST_SECONDS,
             MOST_ENROLLED,

@@ -18,7 +18,8 @@ ALTER TABLE utterances ADD COLUMN user INTEGER;                        -- whose 
 ALTER TABLE utterances ADD COLUMN user_by TEXT                         -- how that is known; NULL as long as nothing has looked
     CHECK (user_by IN ('enrolled', 'hand', 'voice', 'unclear'));
 ALTER TABLE utterances ADD COLUMN user_confidence REAL;                -- probability, 0 to 1, that it is the user's, or of whom it is likest
-UPDATE utterances SET user = 1, user_by = 'enrolled' WHERE label_origin = 'enrolled';
+ALTER TABLE utterances ADD COLUMN user_told_at REAL;                   -- by the service clock
+UPDATE utterances SET user = 1, user_by = 'enrolled' WHERE id IN (SELECT utterance FROM labels WHERE origin = 'enrolled');
 CREATE INDEX utterances_user ON utterances (user, label_origin, label, label_confidence);
 
 -- Voiceprints of utterances: 256 numbers of 32 bits; empty where too little is said to tell.
@@ -29,6 +30,8 @@ CREATE TABLE voiceprints (
     PRIMARY KEY (utterance, noise)
 ) STRICT;
 
+-- The user who was served.
+ALTER TABLE turns ADD COLUMN served INTEGER NOT NULL DEFAULT 1;
 -- Rounds and moves are one user's.
 ALTER TABLE rounds ADD COLUMN user INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE moves ADD COLUMN user INTEGER NOT NULL DEFAULT 1;

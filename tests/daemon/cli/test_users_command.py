@@ -44,7 +44,7 @@ def test_a_household_is_made_shown_and_undone(enrolled: Attune) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("add", "first user"), "there is a user first user already"),
+        (("add", "first user"), "is what a user without a name is called"),
         (("add", " "), "a name has 1 to 40 characters"),
         (("add", "x" * 41), "name: "),
         (("switch", "nobody"), "there is no user nobody; users are: first user"),

@@ -58,6 +58,7 @@ class House:
         may_keep: Callable[[], bool] = lambda: True,
         tools: Tools | None = None,
         language_model: EchoLanguageModel | None = None,
+        served: Any = None,
         **settings: float | bool,
     ) -> None:
         self.clock = Clock()
@@ -87,6 +88,7 @@ class House:
             alive=alive,
             abilities=abilities,
             tools=tools,
+            served=served,
             may_keep=may_keep,
         )
 

@@ -13,10 +13,11 @@ from daemon.privacy.export import export_archive, export_plain
 from daemon.privacy.importing import import_archive
 from daemon.privacy.scope import Scope
 from daemon.privacy.take_over import take_over
+from daemon.store.records import Round
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.generations.card import Card
-from engines.generations.folder import write_generation
+from engines.generations.folder import read_generation, write_generation
 from engines.generations.pointers import usable
 from engines.types import Float32
 from engines.voiceprint.cohort import of_length_1, read_cohort
@@ -237,6 +238,76 @@ def test_one_is_forgotten_with_all_that_was_learnt(house: Daemon, folder: Path) 
 def test_everything_forgotten_leaves_one_user_without_a_name(house: Daemon) -> None:
     house.do("forget", everything=True)
     assert list(users(house)) == ["first user"]
+
+
+def test_the_first_user_is_forgotten_and_keeps_no_name(house: Daemon) -> None:
+    with pytest.raises(AttuneError, match="what a user without a name is called"):
+        house.do("users", action="rename", name="Ben", to="First User")
+    house.do("forget", user="Ann")
+    assert list(users(house)) == ["first user", "Ben"]
+    assert [user["enrolled"] for user in users(house).values()] == [0, 6]
+
+
+def test_what_was_typed_goes_with_who_was_served(house: Daemon) -> None:
+    house.do("ask", text="hello from Ann")
+    house.do("users", action="serve", name="Ben")
+    house.do("ask", text="hello from Ben")
+    house.do("forget", user="Ben")
+    assert [turn["heard"] for turn in house.status()["last_turns"]] == ["hello from Ann"]
+
+
+def test_what_nothing_has_looked_at_is_forgotten_too(house: Daemon, folder: Path) -> None:
+    say(house, folder, GUEST_HZ)  # not told yet
+    assert house.do("forget", strangers=True)[-1]["utterances"] == 1
+
+
+def test_one_says_what_others_say_and_only_theirs_is_forgotten(house: Daemon) -> None:
+    generation(house, 1, 1)
+    house.do("generations", action="promote", number=1)
+    house.do("forget", user="Ben")
+    assert house.status()["generation"] == 1
+
+
+def test_a_user_who_is_added_has_learnt_nothing(house: Daemon, folder: Path) -> None:
+    """Also where a database was lost, and the pointers were not."""
+    generation(house, 1, 3)
+    pointers = folder / "state" / "users" / "3"
+    pointers.mkdir(parents=True)
+    (pointers / "current").symlink_to("generations/0001")
+    house.do("users", action="add", name="Cid")
+    assert users(house)["Cid"]["generation"] == 0
+
+
+def test_corrections_of_one_say_nothing_of_another(house: Daemon, folder: Path) -> None:
+    history = house.app.parts.store.history
+    say(house, folder, ANN_HZ + 55)
+    say(house, folder, BEN_HZ + 55)
+    house.do("correct", text="something else")
+    house.app.parts.recognition.tell()
+    counted = [[(use.turns, use.corrected) for use in history.use(9, user)] for user in (1, 2)]
+    assert counted == [[(0, 0), (1, 0)], [(0, 0), (1, 1)]]
+
+
+def test_a_shadow_waits_while_somebody_else_is_served(house: Daemon) -> None:
+    generation(house, 1, 1)
+    parts = house.app.parts
+    parts.models.moves_of(1).put_in_shadow(read_generation(house.settings.generations / "0001"))
+    parts.store.history.add_round(Round(0.0, 1.0, 1, "shadowed", "", 0))
+    house.do("users", action="serve", name="Ben")
+    parts.shadow.step()
+    outcomes = parts.store.rows("SELECT outcome FROM rounds WHERE generation = 1")
+    assert outcomes == [("shadowed",)]
+    assert house.status()["shadow"] is None
+    house.do("users", action="serve", name="Ann")
+    assert house.status()["shadow"]["generation"] == 1
+    assert parts.inputs.snapshot().in_shadow is None, "Ben may learn meanwhile"
+    assert parts.inputs.user == 2
+
+
+def test_the_same_recordings_are_whose_who_enrolled_them_last(house: Daemon, folder: Path) -> None:
+    house.do("users", action="serve", name="Ben")
+    enrol(house, folder, ANN_HZ)
+    assert [user["enrolled"] for user in users(house).values()] == [0, 12]
 
 
 def test_others_are_forgotten_alone(house: Daemon, folder: Path) -> None:

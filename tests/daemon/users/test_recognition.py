@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from calibration.corpus.demo_speakers import ATYPICAL_VOICE
 from calibration.corpus.judged_requests import ENROLLED
 from calibration.corpus.synthesis import Voice, speak
 from daemon.attention import Attention
+from daemon.clocks import REAL_TIME
 from daemon.store.records import FIRST_USER
 from daemon.store.store import Store
 from daemon.training.round_examples import round_examples
@@ -22,6 +24,8 @@ from daemon.users.users import Users
 from engines.errors import AttuneError
 from engines.jobs.messages import Example, Origin
 from engines.types import SAMPLE_RATE_HZ, Float32
+from engines.voiceprint.attribution import Heard
+from tests.support.simulated_time import Time
 
 GUEST = Voice("flite", "slt")
 TEXTS = [
@@ -37,8 +41,8 @@ def said(text: str, voice: Voice) -> Float32:
 
 
 class House:
-    def __init__(self, folder: Path) -> None:
-        self.store = Store(folder)
+    def __init__(self, folder: Path, time: Time | None = None) -> None:
+        self.store = Store(folder, time.clocks if time is not None else REAL_TIME)
         self.users = Users(self.store)
         self.recognition = VoiceRecognition(self.store, self.users, Attention())
 
@@ -210,3 +214,96 @@ def test_voiceprints_go_with_their_utterance(house: House) -> None:
     for path in list(house.store.audio_folder.iterdir()):
         house.store.forget(path)
     assert house.store.rows("SELECT count(*) FROM voiceprints") == [(0,)]
+
+
+def test_who_only_corrects_stays_known(house: House) -> None:
+    """What made the voice known is told by the voice then, and makes it known all the same."""
+    corrected = house.hear(TEXTS[:6], ATYPICAL_VOICE, "corrected")
+    recognised = house.hear(TEXTS[6:8], ATYPICAL_VOICE, "recognised")
+    for _ in range(3):
+        house.recognition.tell()
+        assert house.whose(corrected + recognised) == [(FIRST_USER, "voice")] * 8
+
+
+def test_a_guest_is_not_learnt_while_somebody_else_is_not_known_yet(house: House) -> None:
+    house.hear(TEXTS[:5], ATYPICAL_VOICE, "enrolled")
+    ben = house.users.add("Ben")
+    guest = house.hear(TEXTS[5:9], GUEST, "corrected")
+    bens = house.hear(TEXTS[5:9], SECOND_VOICE, "corrected", ben.id)
+    house.recognition.tell()
+    assert house.whose(guest) == [(None, "voice")] * 4
+    assert {example.id for example in house.learnt()}.isdisjoint(guest + bens)
+    assert {example.id for example in house.learnt(ben.id)} == set(bens)
+
+
+def test_what_a_person_says_meanwhile_holds(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.hear(TEXTS[:5], ATYPICAL_VOICE, "enrolled")
+    ben = house.users.add("Ben")
+    [first, second] = house.hear(TEXTS[6:8], GUEST)
+
+    def meanwhile(*arguments: Any) -> list[Heard]:
+        assign(house.store, [first], FIRST_USER)
+        return [Heard(ben.id, clear=True, confidence=1.0) for _ in arguments[0]]
+
+    monkeypatch.setattr("daemon.users.recognition.attribute", meanwhile)
+    with house.store.writing() as connection:
+        connection.execute("DELETE FROM users WHERE id = ?", (ben.id,))
+    house.recognition.tell()
+    assert house.whose([first, second]) == [(FIRST_USER, "hand"), (None, None)]
+
+
+def test_whoever_speaks_meanwhile_leaves_what_is_known(tmp_path: Path) -> None:
+    attention = Attention()
+    house = House(tmp_path)
+    with closing(house.store):
+        house.recognition = VoiceRecognition(house.store, house.users, attention)
+        house.hear(TEXTS[:5], ATYPICAL_VOICE, "enrolled")
+        own = house.hear(TEXTS[5:7], ATYPICAL_VOICE)
+        house.recognition.tell()
+        house.hear(TEXTS[7:8], ATYPICAL_VOICE, "enrolled")
+        attention.begin()
+        house.recognition.tell()
+        assert house.whose(own) == [(FIRST_USER, "voice")] * 2
+        assert list(house.recognition.profiles) == [FIRST_USER]
+
+
+def test_everything_is_told_however_much_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.users.recognition._JUDGED_TOGETHER", 3)
+    house.hear(TEXTS[:4], ATYPICAL_VOICE, "enrolled")
+    house.recognition.tell()
+    said = house.hear(TEXTS[5:8], GUEST) + house.hear(TEXTS[5:12], ATYPICAL_VOICE)
+    house.recognition.tell()
+    assert [by for _, by in house.whose(said)] == ["voice"] * len(said)
+
+
+def test_nothing_is_looked_at_that_the_user_does_not_want_kept(tmp_path: Path) -> None:
+    house, agreed = House(tmp_path), [True]
+    with closing(house.store):
+        house.recognition = VoiceRecognition(
+            house.store, house.users, Attention(), lambda: agreed[0], lambda: withdrawing
+        )
+        house.hear(TEXTS[:4], ATYPICAL_VOICE, "enrolled")
+
+        def withdrawing(samples: Float32) -> Float32 | None:
+            agreed[0] = False
+            return None
+
+        house.recognition.tell()
+        assert house.store.rows("SELECT count(DISTINCT utterance) FROM voiceprints") == [(1,)]
+
+
+def test_others_are_kept_for_a_week_from_when_they_are_told(tmp_path: Path) -> None:
+    time = Time()
+    house = House(tmp_path, time)
+    with closing(house.store):
+        house.hear(TEXTS[:5], ATYPICAL_VOICE, "enrolled")
+        [guest] = house.hear(TEXTS[6:7], GUEST)
+        [corrected] = house.hear(TEXTS[7:8], GUEST, "corrected")
+        time.passes(8 * 86_400.0)
+        house.recognition.tell()
+        assert house.store.strangers_audio(7 * 86_400.0) == []
+        time.passes(8 * 86_400.0)
+        assert [path.stem for path in house.store.strangers_audio(7 * 86_400.0)] == [guest]
+        assert house.whose([corrected]) == [(None, "voice")]
