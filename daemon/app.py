@@ -402,9 +402,7 @@ def start(
         forgetting=forgetting,
         rotation=rotation,
         users=users,
-        people=UserHandler(
-            store, users, served, recognition, models, conversation, settings.generations
-        ),
+        people=UserHandler(store, users, served, recognition, models, settings.generations),
         vocabulary=vocabulary,
         scheduler=scheduler,
         generations=settings.generations,

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 
-from ..conversation.conversation import Conversation
 from ..events.event import Event
 from ..events.users import UsersListed, UserStatus, UtterancesMoved
 from ..privacy.scope import Scope, find
@@ -28,7 +27,6 @@ class UserHandler:
         served: ServedUser,
         recognition: VoiceRecognition,
         models: ModelManager,
-        conversation: Conversation,
         generations: Path,
     ) -> None:
         self._store = store
@@ -36,7 +34,6 @@ class UserHandler:
         self._served = served
         self._recognition = recognition
         self._models = models
-        self._conversation = conversation
         self._generations = generations
 
     def answer(self, request: requests.ManageUsers) -> Event:
@@ -49,7 +46,7 @@ class UserHandler:
             case "rename":
                 self._users.rename(self._users.named(name).id, to)
             case "serve":
-                self.serve(self._users.named(name))
+                self._served.switch(self._users.named(name))
             case "merge":
                 return self._merge(self._users.named(name), self._users.named(to))
             case "split":
@@ -70,8 +67,7 @@ class UserHandler:
     def settle(self) -> None:
         """Serve the user whom somebody has named by voice, if there is one. Raises AttuneError if
         that cannot be stored."""
-        if self._served.switch_if_due():
-            self._conversation.forget_all()
+        self._served.switch_if_due()
 
     def tell(self) -> None:
         """Tell whose voice everything is that was said."""
@@ -83,11 +79,6 @@ class UserHandler:
         user = self._users.add(name)
         forget_pointers(self._generations, user.id)
         return user
-
-    def serve(self, user: User) -> None:
-        """Serve `user` from now on. Raises AttuneError if that cannot be stored."""
-        if self._served.switch(user):
-            self._conversation.forget_all()
 
     def listed(self) -> UsersListed:
         """Return every user, and what is known of their voices."""
@@ -123,7 +114,7 @@ class UserHandler:
                 f"{gone.name} is the first user, who stays; merge {into.name} into {gone.name}"
             )
         if gone.id == self._users.served.id:
-            self.serve(into)
+            self._served.switch(into)
         count = merge(self._store, self._users, gone, into)
         forget_pointers(self._generations, gone.id)
         self._recognition.tell(0)

@@ -137,7 +137,7 @@ class Answering:
     def turn_ended(self, turn: QueuedTurn) -> None:
         """Note that `turn` ended now, answered or not."""
         now = self._clocks.elapsed()
-        self._memories.of(turn.conversation, now).ended_at = now
+        self._memories.of(turn.conversation, now, self._log.served()).ended_at = now
 
     def answer(self, turn: QueuedTurn, models: ModelLease) -> TurnAnswered:
         """Answer `turn` with the leased models and store it. Raises TurnAbandoned if `go_on` raises
@@ -437,7 +437,7 @@ class Answering:
             self.mode = mode
             self._unanswered, self._model = Unanswered(), None
         now = self._clocks.elapsed()
-        self._memory = memory = self._memories.of(turn.conversation, now)
+        self._memory = memory = self._memories.of(turn.conversation, now, self._log.served())
         if models.language_model is not self._model:
             self._memories.leave_model()
             self._model, self._in_model = models.language_model, None

@@ -412,24 +412,20 @@ class Conversation:
         if self._served is None or turn.replaces is not None:
             return
         try:
-            changed = self._served.switch_if_due()
+            self._served.switch_if_due()
             found = None if isinstance(turn.words, str) else self._served.told_by_voice(turn.words)
             if found is not None:
                 if turn.early is not None:
                     turn.early.drop()
                     if turn.early.dropped:
                         raise _AnotherSpeaksError("another user speaks")
-                changed = self._served.switch(found[0], "voice", found[1]) or changed
+                self._served.switch(found[0], "voice", found[1])
         except _AnotherSpeaksError:
             raise
         except AttuneError as error:
             logger.error("who is served stays: %s", error)
-            return
         except Exception:  # as for a turn: a defect must not leave anybody without an answer
             logger.exception("who is served stays")
-            return
-        if changed:
-            self.forget_all()
 
     def _take(self, turn: QueuedTurn) -> None:
         try:

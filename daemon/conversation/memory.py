@@ -23,6 +23,8 @@ class Memory:
     when the conversation was met."""
     mode: Mode
     """What is done with what is heard."""
+    user: int | None = None
+    """The user whose conversation it is; None before the first turn."""
     last: TurnAnswered | None = None
     """The turn that was answered last; None if there is none, or it was taken back."""
     last_by_model: bool = False
@@ -54,11 +56,16 @@ class Memories:
         self.device = Memory(now, mode)
         self._others: dict[str, Memory] = {}
 
-    def of(self, name: str, now: float) -> Memory:
-        """The conversation of that name, which begins at `now` if it is new or was forgotten."""
+    def of(self, name: str, now: float, user: int) -> Memory:
+        """The conversation of that name with `user`. It begins at `now` if it is new, was
+        forgotten, or was another user's, which is not theirs to hear of."""
+        found = self.device if name == DEVICE else self._others.pop(name, None)
+        if found is None or found.user not in (None, user):
+            found = Memory(now, self._mode if found is None else found.mode)
+        found.user = user
         if name == DEVICE:
-            return self.device
-        found = self._others.pop(name, None) or Memory(now, self._mode)
+            self.device = found
+            return found
         self._others[name] = found  # the latest is the last
         if len(self._others) > _MOST_CONVERSATIONS:
             del self._others[next(iter(self._others))]

@@ -149,3 +149,19 @@ def test_a_voice_that_cannot_be_told_is_answered_all_the_same(
     home.house.conversation.hear(WHOLE)
     assert [one["event"] for one in home.ended(1)] == ["turn"]
     assert home.served.now is ANN
+
+
+def test_what_one_said_is_not_the_others_to_hear_of(home: Home) -> None:
+    """Nor lost for those who talk elsewhere."""
+    conversation = home.house.conversation
+
+    def replied(words: str, where: str, who: User) -> str:
+        home.served.named = who
+        [*_, last] = conversation.ask(words, "text", conversation=where)
+        return str(last.message()["reply"])
+
+    assert replied("one", "kitchen", ANN) == "0 one"
+    assert replied("two", "kitchen", ANN) == "1 two"
+    assert replied("three", "garden", BEN) == "0 three"
+    assert replied("four", "kitchen", ANN) == "2 four", "Ann goes on in the kitchen"
+    assert replied("five", "kitchen", BEN) == "0 five"

@@ -262,7 +262,7 @@ class TestMoves:
         is 2 itself."""
         house.manager.moves.promote(2, "its round ended")
 
-        def use(number: int) -> tuple[Use, Use]:
+        def use(number: int, user: int) -> tuple[Use, Use]:
             assert number == 2
             house.manager.moves.promote(3, "its round ended")
             return Use(20, 20), Use(20, 0)
@@ -278,7 +278,7 @@ class TestMoves:
         house.manager.moves.promote(2, "its round ended")
         both = threading.Barrier(2)
 
-        def use(number: int) -> tuple[Use, Use]:
+        def use(number: int, user: int) -> tuple[Use, Use]:
             both.wait(DEADLINE_SECONDS)
             return Use(20, 20), Use(20, 0)
 
