@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines.audio.recordings import read_audio
+from engines.device.memory import trim
 from engines.errors import AttuneError
 from engines.types import Float32
 from engines.voiceprint.attribution import STRANGE, UNKNOWN, Heard, attribute, whose
@@ -124,22 +125,26 @@ class VoiceRecognition:
     def _look(self, most: int | None) -> None:
         """Store the voiceprints that are missing: those of which profiles are made, and up to
         `most` others."""
-        model: PrintOf | None = None
-        basis = self._basis().values()
         wanted: list[tuple[str, tuple[Noise, ...]]] = [
-            (name, NOISES) for names in basis for name in self._prints.missing(names)
+            (name, NOISES)
+            for names in self._basis().values()
+            for name in self._prints.missing(names)
         ]
         wanted += [(name, ("none",)) for name in self._prints.without(most)]
+        if wanted:
+            self._look_at(wanted, self._kept_open or self._open_model())
+            trim()  # the model takes 40 MB while it is open
+
+    def _look_at(self, wanted: list[tuple[str, tuple[Noise, ...]]], print_of: PrintOf) -> None:
         for name, noises in wanted:
             if self._must_stop:
                 return
             utterance = self._store.utterance(name)
             if utterance is None:
                 continue
-            model = model or self._kept_open or self._open_model()
             try:
                 samples = read_audio(utterance.audio, _MOST_SECONDS)
-                found = {noise: model(with_noise(samples, noise)) for noise in noises}
+                found = {noise: print_of(with_noise(samples, noise)) for noise in noises}
             except DatabaseBusyError:
                 raise
             except AttuneError as error:
