@@ -36,6 +36,13 @@ TEXTS = [
 ]
 
 
+def general_examples(general_speech: Path) -> list[Example]:
+    return [
+        Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled")
+        for p in retention_set(read_prompts(general_speech))[4:8]
+    ]
+
+
 def enrolled(folder: Path, untrained: Path, texts: list[str]) -> Store:
     store = Store(folder)
     for text in texts:
@@ -91,10 +98,7 @@ def test_it_equals_what_learning_without_it_gives(
     engine_files: EngineFiles,
     projector: bool,
 ) -> None:
-    general = [
-        Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled")
-        for p in retention_set(read_prompts(general_speech))[4:8]
-    ]
+    general = general_examples(general_speech)
     never, once = tmp_path / "never", tmp_path / "once"
     with closing(enrolled(never, untrained_generations, TEXTS)) as store:
         without = round_of(store, never, engine_files, general, projector)
@@ -136,10 +140,7 @@ def test_a_hundred_utterances_of_another_leave_the_generation_as_it_is(
     general_speech: Path,
     engine_files: EngineFiles,
 ) -> None:
-    general = [
-        Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled")
-        for p in retention_set(read_prompts(general_speech))[4:8]
-    ]
+    general = general_examples(general_speech)
     learnt = []
     for visited in (False, True):
         folder = tmp_path / str(visited)
