@@ -28,17 +28,21 @@ def assign(store: Store, utterances: Sequence[str], user: int | None) -> int:
 
 
 def merge(store: Store, users: Users, gone: User, into: User) -> int:
-    """Give all recordings of the user `gone` to the user `into`, and remove `gone`, who is not
-    served. Returns how many recordings. Raises AttuneError if they are one."""
+    """Give all recordings and turns of the user `gone` to the user `into`, and remove `gone`, who
+    is neither the first user nor served. Returns how many recordings. Raises AttuneError if they
+    are one."""
     if gone.id == into.id:
         raise AttuneError(f"{gone.name} is one user already")
     with store.writing() as connection:
         count = connection.execute(
             "UPDATE utterances SET user = ? WHERE user = ?", (into.id, gone.id)
         ).rowcount
-        connection.execute("UPDATE utterances SET served = ? WHERE served = ?", (into.id, gone.id))
-        if not users.is_first(gone):
-            connection.execute("DELETE FROM users WHERE id = ?", (gone.id,))
+        for table in ("utterances", "turns"):
+            connection.execute(
+                f"UPDATE {table} SET served = ? WHERE served = ?",  # noqa: S608
+                (into.id, gone.id),
+            )
+        connection.execute("DELETE FROM users WHERE id = ?", (gone.id,))
     users.read_again()
     return count
 

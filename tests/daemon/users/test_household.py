@@ -127,9 +127,15 @@ def test_by_hand_alone_where_the_settings_want_it(
     assert served(other) == "Ben"
 
 
-def generation(house: Daemon, number: int, user: int, *utterances: str) -> None:
+def generation(house: Daemon, number: int, user: int, *requests: str) -> None:
     card = Card(
-        number=number, parent=0, user=user, created_at="", recipe="t", learnt_from=utterances
+        number=number,
+        parent=0,
+        user=user,
+        created_at="",
+        recipe="t",
+        learnt_from=(),
+        requests=requests,
     )
     weights = house.settings.state_dir.parent / "weights"
     weights.write_bytes(b"weights")
@@ -262,7 +268,7 @@ def test_what_nothing_has_looked_at_is_forgotten_too(house: Daemon, folder: Path
 
 
 def test_one_says_what_others_say_and_only_theirs_is_forgotten(house: Daemon) -> None:
-    generation(house, 1, 1)
+    generation(house, 1, 1, "sentence 1")
     house.do("generations", action="promote", number=1)
     house.do("forget", user="Ben")
     assert house.status()["generation"] == 1
@@ -321,7 +327,9 @@ def test_two_become_one(house: Daemon) -> None:
     with pytest.raises(AttuneError, match="is the first user, who stays"):
         house.do("users", action="merge", name="Ann", to="Ben")
     house.do("users", action="serve", name="Ben")
+    house.do("ask", text="hello")
     [moved] = house.do("users", action="merge", name="Ben", to="Ann")
     assert (moved["name"], moved["count"]) == ("Ann", 6)
     assert users(house)["Ann"]["enrolled"] == 12
+    assert house.app.parts.store.rows("SELECT DISTINCT served FROM turns") == [(1,)]
     assert served(house) == "Ann"
