@@ -30,7 +30,7 @@ class ServedUser:
         may_keep: Callable[[], bool] = lambda: True,
     ) -> None:
         """`whose` tells whose voice samples are, by `profiles`. Without `by_voice` the voice
-        changes nothing."""
+        changes nothing. Unless `may_keep`, a switch by voice is stored nowhere."""
         self._users = users
         self._models = models
         self._events = events

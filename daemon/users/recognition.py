@@ -170,15 +170,10 @@ class VoiceRecognition:
         """Make the profiles anew, if they are to be made of other utterances."""
         profiles, made_of, doubtful = {}, {}, {}
         for user, names in self._basis().items():
-            if self._known.basis.get(user) == names:
-                if user in self._known.profiles:
-                    profiles[user] = self._known.profiles[user]
-                    doubtful[user] = self._known.doubtful[user]
-                made_of[user] = names
-                continue
-            if self._prints.missing(names):  # somebody spoke meanwhile: next time
-                if user in self._known.basis:
-                    made_of[user] = self._known.basis[user]
+            before = self._known.basis.get(user)
+            if names == before or self._prints.missing(names):  # if somebody spoke: next time
+                if before is not None:
+                    made_of[user] = before
                 if user in self._known.profiles:
                     profiles[user] = self._known.profiles[user]
                     doubtful[user] = self._known.doubtful[user]

@@ -76,7 +76,7 @@ class Users:
                 raise AttuneError(f"there are {MOST_USERS} users, the most that there can be")
             added = connection.execute(
                 "INSERT INTO users (name, created_at) VALUES (?, ?)",
-                (" ".join(name.split()), self._store.clocks.wall()),
+                (_plain(name), self._store.clocks.wall()),
             )
             self._all = self._read()
         return self._all[added.lastrowid or 0]
@@ -85,9 +85,7 @@ class Users:
         """Give a user another name. Raises AttuneError as `add`."""
         with self._lock, self._store.writing() as connection:
             self._check_name(name, user)
-            connection.execute(
-                "UPDATE users SET name = ? WHERE id = ?", (" ".join(name.split()), user)
-            )
+            connection.execute("UPDATE users SET name = ? WHERE id = ?", (_plain(name), user))
             self._all = self._read()
         return self._all[user]
 
@@ -114,16 +112,20 @@ class Users:
         return {row[0]: User(*row) for row in rows}
 
     def _check_name(self, name: str, own: int | None = None) -> None:
-        plain = " ".join(name.split())
+        plain = _plain(name)
         if not plain or len(plain) > MOST_NAME_CHARACTERS or not plain.isprintable():
             raise AttuneError(f"a name has 1 to {MOST_NAME_CHARACTERS} characters")
         if plain.casefold() == UNNAMED and own != FIRST_USER:
             raise AttuneError(f"{UNNAMED} is what a user without a name is called")
         for user in self.all:
-            if user.id != own and user.name.casefold() == plain.casefold():
+            if user.id != own and is_called(user, name):
                 raise AttuneError(f"there is a user {user.name} already")
 
 
 def is_called(user: User, name: str) -> bool:
     """Whether this is the user's name, whatever its letters' size."""
-    return user.name.casefold() == " ".join(name.split()).casefold()
+    return user.name.casefold() == _plain(name).casefold()
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.split())

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from ...users.users import User, Users
+from ...users.users import User, Users, is_called
 from ..ability import Ability, Answer, Request
 
 _AND = " and "
@@ -67,8 +67,7 @@ def _answer(request: Request, users: Users, served: Serving) -> Answer | None:
 
 
 def _switch(request: Request, users: Users, served: Serving) -> Answer | None:
-    wanted = request.slots["user"].casefold()
-    user = next((one for one in users.all if one.name.casefold() == wanted), None)
+    user = next((one for one in users.all if is_called(one, request.slots["user"])), None)
     if user is None:
         return None  # "this is nice" names nobody
     before = served.now

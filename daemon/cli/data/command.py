@@ -171,7 +171,7 @@ def forget(
         str, typer.Option("--word", help="Everything in which this word or phrase is.")
     ] = "",
     user: Annotated[
-        str | None, typer.Option("--user", help="All of one user, and the user.")
+        str | None, typer.Option("--user", help="All that one user said, and the user.")
     ] = None,
     strangers: Annotated[
         bool, typer.Option("--strangers", help="All recordings of voices that are no user's.")
